@@ -1,0 +1,1 @@
+"""The API shapes guard reads, one file each."""

@@ -1,0 +1,40 @@
+"""Keyed hashes: the only form in which guard keeps anything that names somebody or quotes something.
+
+BLAKE2b with a key (RFC 7693), one personalisation per purpose, so that nobody without the key can aim at a value or
+test a guess, and hashes of one purpose say nothing about another. 128 bits for identifiers, 64 for facets.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+# A replay decides the same everywhere, so its key is published: its output is not pseudonymous and must not be shared.
+REPLAY_KEY = b"guard replay key: fixed and published"
+
+
+class HashKey:
+    """Makes identifiers (32 hex digits) and facets (64-bit integers) from bytes."""
+
+    __slots__ = ("_facets", "_ids")
+
+    def __init__(self, secret: bytes) -> None:
+        """``secret`` is any non-empty byte string; it is condensed to 64 bytes first."""
+        if not secret:
+            raise ValueError("the hashing key is empty")
+        key = blake2b(secret, digest_size=64, person=b"guard key").digest()
+        kinds = ("account", "network", "org", "payment", "signup", "user", "reference", "conversation")
+        self._ids = {kind: blake2b(digest_size=16, key=key, person=f"id:{kind}"[:16].encode()) for kind in kinds}
+        facets = ("system", "tools", "parameters", "stack", "model")
+        self._facets = {kind: blake2b(digest_size=8, key=key, person=f"facet:{kind}"[:16].encode()) for kind in facets}
+
+    def identifier(self, kind: str, value: bytes) -> str:
+        """32 hex digits that stand for ``value`` of that ``kind`` (account, network, org, payment, signup, user, …)."""
+        state = self._ids[kind].copy()
+        state.update(value)
+        return state.hexdigest()
+
+    def facet(self, kind: str, value: bytes) -> int:
+        """An unsigned 64-bit integer that stands for ``value`` as a trait of that ``kind``."""
+        state = self._facets[kind].copy()
+        state.update(value)
+        return int.from_bytes(state.digest(), "little")

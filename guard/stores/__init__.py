@@ -1,0 +1,1 @@
+"""Where limits live, one file each."""

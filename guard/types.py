@@ -1,0 +1,327 @@
+"""The words of guard: frozen values that pass between the stages.
+
+They follow the way of a request: ``Route`` and ``Peer`` and ``Call`` (headers), ``AccountFacts`` and ``Account`` (who),
+``Ask`` (what, with its text) → ``Features`` (what, without its text) → ``Exchange`` → ``Decision`` and ``Receipt`` →
+``Usage`` (what it came to). Only ``Ask`` holds text, and only the fingerprint stage sees one.
+
+Times are seconds since 1970 (``_s`` for durations), sizes are bytes or tokens as named. ``None`` in a field always means
+"the operator or client states no such fact", never "could not tell": that raises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from guard.errors import BadExchange
+
+JSONObject = dict[str, Any]
+Headers = tuple[tuple[bytes, bytes], ...]
+Mode = Literal["off", "observe", "enforce"]
+RuleMode = Literal["off", "shadow", "enforce"]
+BANDS = ("low", "watch", "suspect", "confirmed")
+# Severity rises from left to right (../shared/eval/FORMAT.md has the same order).
+ACTIONS = ("allow", "tag", "delay", "limit", "degrade", "challenge", "refuse")
+UNKNOWN = "unknown"
+
+
+# -- headers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one protected path is read.
+
+    ``dialect`` names the plug-in; ``options`` are the route's own keys of the policy file (paths into the body for the
+    ``json`` dialect). ``flat_tokens`` is set for a path that no dialect knows and that the operator charges a flat cost;
+    then ``dialect`` is ``"flat"``.
+    """
+
+    pattern: str
+    dialect: str
+    options: tuple[tuple[str, str], ...] = ()
+    flat_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a request came from, as far as a declared hop or the socket vouches for it.
+
+    ``address`` is a canonical IP address or ``"unknown"``; ``network`` is what an anonymous client is metered by: the
+    IPv4 address itself, or the IPv6 prefix of the configured length, or ``"unknown"``.
+    """
+
+    address: str = UNKNOWN
+    network: str = UNKNOWN
+    country: str = UNKNOWN
+    asn: int | None = None
+    asn_kind: str = UNKNOWN
+    ja4: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request before its body: what the HEADERS phase settles.
+
+    ``path`` is canonical; ``headers`` are lower-case and in the client's order; ``credential`` is the normalised secret
+    (``b""``: none), which never leaves the identity stage; ``stack`` are the header names in order plus the client's own
+    name of itself, for the client-stack facet.
+    """
+
+    method: str
+    path: str
+    route: Route
+    headers: Headers
+    peer: Peer
+    credential: bytes = field(default=b"", repr=False)
+    stack: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What the operator knows of an account; every field is optional. The answer of ``[identity] describe``.
+
+    ``id``: the account as the operator names it (several credentials may share it). ``created``: seconds since 1970.
+    ``verified``: whether the owner is verified; None where no such fact is kept. ``payment``, ``signup``, ``org``: opaque,
+    equal for accounts that share a means of payment, a registration trait, an organisation. Ids are hashed at once.
+    """
+
+    id: str | None = None
+    created: float | None = None
+    tier: str | None = None
+    verified: bool | None = None
+    country: str | None = None
+    payment: str | None = None
+    signup: str | None = None
+    org: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom an exchange is charged to. ``key``, ``org``, ``payment`` and ``signup`` are keyed hashes (32 hex digits).
+
+    ``status``: ``accepted`` (the app has answered this credential with something other than 401 or 403, or the operator's
+    callable has named it), ``provisional`` (a credential nobody has vouched for yet) or ``anonymous`` (no credential: the
+    key stands for the network).
+    """
+
+    key: str
+    status: Literal["accepted", "provisional", "anonymous"] = "accepted"
+    shard: int = 0
+    """0 to 255, from the network: which part of the shared overflow budget an untracked one draws on."""
+    created: float | None = None
+    tier: str | None = None
+    verified: bool | None = None
+    country: str | None = None
+    payment: str = ""
+    signup: str = ""
+    org: str = ""
+    tags: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    """What grants and rules may call it: ``account:<id as the policy writes it, hashed>``, ``org:<…>``."""
+
+
+# -- body ----------------------------------------------------------------------------------------------------------
+
+
+class Turn(NamedTuple):
+    """One message of a conversation: who speaks (``user``, ``assistant``, ``system``, ``tool``, …) and all its text."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request as its dialect reads it. Holds text: it is born in the dialect and dies in the fingerprint stage."""
+
+    dialect: str
+    model: str
+    """Normalised: NFKC, case-folded, without invisible characters or blanks."""
+    stream: bool
+    system: str
+    """All system and developer text, joined by newlines."""
+    turns: tuple[Turn, ...]
+    """The conversation without the system text; tool calls and tool results included."""
+    tools: bytes
+    """The tool list as sorted-key JSON; ``b""``: none."""
+    parameters: bytes
+    """Sampling parameters (temperature, top_p, …) as sorted-key JSON; ``b""``: none."""
+    budget_tokens: int | None
+    """The most output tokens this request may cost: largest budget alias × n; None: the client stated none."""
+    choices: int = 1
+    user: str = ""
+    """The sub-user that the body names; isolated within the account, never believed beyond it."""
+    media: int = 0
+    """Images, files, audio parts: things that cost tokens and are not text."""
+    top_logprobs: int = 0
+    """How many log-probabilities a token are asked for (1 where ``logprobs`` is merely on)."""
+    logit_bias: int = 0
+    """How many tokens are biased."""
+    texts: tuple[str, ...] = ()
+    """Text that stands outside system and turns: tool descriptions, schemas, suffixes, file names, stop sequences."""
+
+
+class Facet(NamedTuple):
+    """One trait of an exchange: its kind and a keyed 64-bit hash."""
+
+    kind: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A request without its text: what every later stage works on, and what a record keeps of it."""
+
+    version: int
+    dialect: str
+    model: str
+    stream: bool
+    facets: tuple[Facet, ...]
+    readings: tuple[tuple[str, float], ...]
+    """(signal name, reading 0 to 1) of the content signals that read more than 0, by name."""
+    input_tokens: int
+    """Estimated: a quarter of the UTF-8 bytes of all text, plus a flat cost for media."""
+    budget_tokens: int | None
+    choices: int = 1
+    turns: int = 0
+    user: str = ""
+    """Keyed hash (32 hex digits) of account and sub-user, or ``""``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, as the synchronous core decides it."""
+
+    account: Account
+    peer: Peer
+    path: str
+    features: Features
+    fault: BadExchange | None = None
+    """Why it can't be judged (then ``features`` are empty); None: it can."""
+
+
+# -- decision ------------------------------------------------------------------------------------------------------
+
+
+class Quota(NamedTuple):
+    """The state of one limit after a decision, for the RateLimit fields. Times in seconds, amounts in ``unit``."""
+
+    limit: str
+    unit: Literal["requests", "tokens", "cost", "concurrent"]
+    amount: float
+    window_s: float
+    remaining: float
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one signal adds: ``nats`` of log-odds (before the group's cap), its group and a short reason."""
+
+    signal: str
+    group: str
+    nats: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What scoring holds of an exchange: the score, its band, the account's standing (0 to 1) and f, and the evidence."""
+
+    score: float
+    band: str
+    standing: float
+    factor: float = 1.0
+    """f: what is left of the account's allowances (floor 0.02)."""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What guard decided about one exchange. Stands in ``scope["state"]["guard"]``.
+
+    ``action`` is what was judged; ``enforced`` tells whether it was carried out (not in mode ``observe``). ``public`` is
+    the sentence the client may read, ``private`` what the operator needs. ``reasons`` are short stable names.
+    """
+
+    action: str
+    enforced: bool
+    status: int
+    reference: str
+    score: float
+    band: str
+    rule: str = ""
+    reasons: tuple[str, ...] = ()
+    public: str = ""
+    private: str = ""
+    retry_after_s: int = 0
+    cluster: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    shadow: tuple[tuple[str, str], ...] = ()
+    """(rule, action) of every rule in shadow whose conditions held."""
+    quotas: tuple[Quota, ...] = ()
+    grant: str = ""
+    """The grant that held, or ``""``."""
+    told: bool = True
+    delay_s: float = 0.0
+    reductions: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def contained(self) -> bool:
+        """True where the exchange is kept from the app altogether and guard answers it."""
+        return self.enforced and self.action in {"limit", "challenge", "refuse"}
+
+
+class Reserved(NamedTuple):
+    """One charge that was taken: which meter, how much, in which unit."""
+
+    meter: tuple[str, ...]
+    unit: str
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was reserved where. Settlement and refund use it, never a new look-up."""
+
+    exchange: Exchange
+    decision: Decision
+    at: float
+    reserved: tuple[Reserved, ...] = ()
+    pending: tuple[Reserved, ...] = ()
+    """Joint charges of a provisional account: only checked at admission, booked when the app accepts the credential."""
+    lease: int = 0
+    """The id of the concurrency slots held, 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an exchange came to.
+
+    ``status`` is the app's own answer (0: it never answered). ``output_tokens`` and ``input_tokens`` are the app's report
+    where it made one that can be true (``reported``), else guard's count of what passed. ``complete`` is False when the
+    answer was cut off.
+    """
+
+    status: int
+    input_tokens: int
+    output_tokens: int
+    reported: bool
+    complete: bool
+    forwarded: bool = True
+    """False: guard answered by itself, or failed before the app was called; then everything reserved is given back."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts an answer as it passes. Mutable on purpose: one for each answer, fed by the dialect.
+
+    ``characters`` are those of generated text (answer, reasoning, tool arguments). ``input_tokens`` and ``output_tokens``
+    are what the app itself reported, −1 until it did.
+    """
+
+    characters: int = 0
+    input_tokens: int = -1
+    output_tokens: int = -1
