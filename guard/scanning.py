@@ -1,0 +1,51 @@
+"""Scans text for a file of patterns, in time that is bounded also on text an attacker chooses.
+
+Hyperscan (Vectorscan) compiles all patterns into one automaton: no backtracking, so no pattern and no text can make it
+explode; look-around and back-references, which could, are rejected when the file is read.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import hyperscan
+
+from guard.errors import InstallError
+
+_FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP | hyperscan.HS_FLAG_SINGLEMATCH
+
+
+class Patterns:
+    """One compiled pattern file of ``guard/patterns/``. Belongs to one thread (the scratch space is its own)."""
+
+    __slots__ = ("_database", "_strengths")
+
+    def __init__(self, name: str) -> None:
+        """``name`` is the file's name without its ending. Raises ``InstallError`` for a file that can't be used."""
+        try:
+            table = tomllib.loads((files("guard") / "patterns" / f"{name}.toml").read_text(encoding="utf-8"))
+            rows = [(row["text"].encode(), float(row["strength"])) for row in table["pattern"]]
+        except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+            raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
+        self._strengths = tuple(strength for _, strength in rows)
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        try:
+            self._database.compile(
+                expressions=[text for text, _ in rows],
+                ids=list(range(len(rows))),
+                elements=len(rows),
+                flags=[_FLAGS] * len(rows),
+            )
+        except hyperscan.error as error:
+            raise InstallError(f"pattern file {name}.toml does not compile: {error}") from error
+        self._database.scratch = hyperscan.Scratch(self._database)
+
+    def reading(self, text: bytes) -> float:
+        """1 − Π(1 − strength) over the patterns found in ``text`` (valid UTF-8); 0 where none is."""
+        missing = 1.0
+        found: list[int] = []
+        self._database.scan(text, match_event_handler=lambda id_, start, end, flags, context: found.append(id_))
+        for id_ in found:
+            missing *= 1.0 - self._strengths[id_]
+        return 1.0 - missing
