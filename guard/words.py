@@ -48,6 +48,8 @@ class Words:
         self._spoken: dict[str, Grant] = {}
         self._blocks: dict[str, Block] = {}
         self._mode: tuple[Mode, float] | None = None
+        self.version = 0
+        """Changes with every block, so that a running stream knows when to look again."""
         self._grants: dict[str, Grant] = {}
         self.adopt(policy)
 
@@ -109,6 +111,7 @@ class Words:
         """Blocks a subject; the subject it holds for."""
         name = subject(typed, self._key)
         self._blocks[name] = block
+        self.version += 1
         return name
 
     def take_back(self, typed: str) -> bool:
