@@ -6,9 +6,9 @@ metrics. ``registry.py`` finds it. Plug-ins import the words (layer 0) and this 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.types import Ask, Decision, Quota, Route, Tally
 
@@ -80,8 +80,7 @@ class Charge(NamedTuple):
 
     ``meter`` = (limit id, unit, window ordinal as text, subject): the meter's identity, which neither a change of amount nor
     of f touches. ``subject`` is a keyed hash, a model name, or ``""`` for all together. ``capacity`` and ``rate_per_s`` have
-    f applied already. ``guarded`` subjects (accounts, users, models: as many as clients like) live in bounded tables and
-    fall to the overflow meter of ``shard`` when there is no room. ``book`` False: check the room, take nothing.
+    f applied already. A concurrency slot is a charge too: cost 1, rate 0, ``capacity`` the number of slots.
     """
 
     meter: tuple[str, str, str, str]
@@ -89,29 +88,41 @@ class Charge(NamedTuple):
     capacity: float
     rate_per_s: float
     shard: int = 0
+    """0 to 255: whose overflow meter it falls to when the table of its kind has no room."""
     provisional: bool = False
+    """Nobody has vouched for the subject yet: it lives in the small table of its own."""
     book: bool = True
+    """False: check the room, take nothing."""
+    guarded: str = ""
+    """The kind of a subject of which there are as many as clients like (``account``, ``user``, ``model``, …): those of a kind
+    share one bounded table. ``""``: there are only as many as the policy names."""
+    shadow: bool = False
+    """Never refuses. Without room, nothing of the limit (``meter[0]``) is taken and the charge is named in ``Taken.shadow``."""
+    estimate: bool = False
+    """``settle`` will correct the cost; it gives back no more than was still there all the while (see ``meters.py``)."""
 
 
 class Taken(NamedTuple):
     """The outcome of ``Store.take``: all charges or none.
 
     ``refused`` is the index of the charge without room that takes longest to clear (−1: admitted); ``retry_after_s`` until
-    it has room. ``levels`` are the meters' levels after the call, ``meters`` where each charge was really booked (the
-    meter itself or its overflow).
+    it has room. ``levels`` are the levels after the call, of the charges and then of the slots; ``meters`` where each charge
+    was really booked (the meter or its overflow), in the store's own words; ``shadow`` the indices of the shadow charges
+    (then slots) that would have refused.
     """
 
     refused: int
     retry_after_s: float
     levels: tuple[float, ...]
     meters: tuple[tuple[str, ...], ...]
+    shadow: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Concurrency to be held: (meter, capacity) pairs, all or none; each a lease that ends by itself at ``ends_at``."""
+    """Concurrency to be held, all or none, as a lease that ends by itself at ``ends_at``."""
 
-    wanted: tuple[tuple[tuple[str, str, str, str], int], ...]
+    wanted: tuple[Charge, ...]
     ends_at: float
 
 
@@ -122,14 +133,18 @@ class Store(Protocol):
     schemes: ClassVar[tuple[str, ...]]
 
     def take(self, charges: Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
-        """Admits all charges and slots or none. Returns what was taken and the lease (0: no slots were wanted or given).
+        """Admits all charges and slots or none. Returns what was taken and its lease (0: refused, or nothing was asked).
 
         A slot refusal is a ``refused`` index of ``len(charges)`` + the slot's place.
         """
         ...
 
-    def settle(self, corrections: Sequence[tuple[tuple[str, ...], float]], lease: int, now: float) -> None:
-        """Adds each correction (negative: gives back) to its meter, never below zero, and returns the lease's slots."""
+    def settle(self, corrections: Sequence[tuple[tuple[str, ...], float]], lease: int, now: float) -> bool:
+        """Ends a lease: adds each correction (negative: gives back) to its meter, never below zero, and returns the slots.
+
+        ``corrections`` name meters as ``Taken.meters`` does; every estimate that was booked has one, if only 0. A lease
+        that was settled before or has run out changes nothing and answers False.
+        """
         ...
 
     def hold(self, lease: int, ends_at: float) -> None:
@@ -137,8 +152,25 @@ class Store(Protocol):
         ...
 
     def forget(self, subject: str) -> int:
-        """Erases every meter of a subject (a keyed hash); the number of meters erased."""
+        """Erases every meter of a subject (a keyed hash, alone or before a ``/``); the number of meters erased."""
         ...
 
 
-__all__ = ["Action", "Charge", "Dialect", "Forward", "Quota", "Reply", "Signal", "Slots", "Store", "Taken"]
+@runtime_checkable
+class Keeper(Protocol):
+    """A store whose meters live in this process, so that a restart loses what isn't written down."""
+
+    def pieces(self) -> Iterator[dict[str, Any]]:
+        """All meters as plain data, piece by piece, about a millisecond each."""
+        ...
+
+    def restore(self, piece: dict[str, Any], now: float) -> int:
+        """Takes up one piece; how many subjects it held. Raises ``StateError`` for one that isn't of this store."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """What is held, in numbers, for the operator."""
+        ...
+
+
+__all__ = ["Action", "Charge", "Dialect", "Forward", "Keeper", "Quota", "Reply", "Signal", "Slots", "Store", "Taken"]

@@ -9,7 +9,7 @@ Specification, version 1 (so that a faster implementation can replace this one b
 * ``digest`` is the keyed hash of parameters, tools and ``text``, each preceded by its length: two requests with one digest
   ask the same thing.
 * readings are those of the content signals on the same text, rounded to 4 decimals, readings of 0 left out, by name.
-* input tokens are ⌈bytes of text and tools / 4⌉ plus ``MEDIA_TOKENS`` for every image, file or audio part.
+* input tokens are ⌈bytes of text / 4⌉ plus ``MEDIA_TOKENS`` for every image, file or audio part.
 
 Cost: grows with the text only, about 12 µs at 4 KB.
 """
@@ -67,7 +67,7 @@ class Fingerprinter:
             stream=ask.stream,
             facets=tuple(facets),
             readings=tuple(readings),
-            input_tokens=(len(text) + len(tools) + 3) // 4 + MEDIA_TOKENS * ask.media,
+            input_tokens=(len(text) + 3) // 4 + MEDIA_TOKENS * ask.media,
             budget_tokens=ask.budget_tokens,
             choices=ask.choices,
             turns=len(ask.turns),

@@ -57,6 +57,8 @@ class Peer:
     asn: int | None = None
     asn_kind: str = UNKNOWN
     ja4: str = ""
+    hop: bool = False
+    """Whether a declared hop stands before guard and vouches for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ class Call:
     peer: Peer
     credential: bytes = field(default=b"", repr=False)
     stack: bytes = b""
+    query: bytes = field(default=b"", repr=False)
+    """The raw query string; it may hold the credential."""
+    encoding: Literal["identity", "gzip", "deflate"] = "identity"
+    """How the body is compressed."""
+    length_bytes: int | None = None
+    """The body's length as the client declared it; None: it declared none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,8 @@ class Features:
     turns: int = 0
     user: str = ""
     """Keyed hash (32 hex digits) of account and sub-user, or ``""``."""
+    digest: int = 0
+    """Keyed 64-bit hash of the whole request's meaning: equal for a retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,10 +328,11 @@ class Usage:
 class Tally:
     """Counts an answer as it passes. Mutable on purpose: one for each answer, fed by the dialect.
 
-    ``characters`` are those of generated text (answer, reasoning, tool arguments). ``input_tokens`` and ``output_tokens``
-    are what the app itself reported, −1 until it did.
+    ``characters`` are those of generated text (answer, reasoning, tool arguments), ``text_bytes`` its size in UTF-8.
+    ``input_tokens`` and ``output_tokens`` are what the app itself reported, −1 until it did.
     """
 
     characters: int = 0
     input_tokens: int = -1
     output_tokens: int = -1
+    text_bytes: int = 0

@@ -67,9 +67,9 @@ class Words:
             self._mode = None
         return self._policy.mode
 
-    def override(self) -> tuple[Mode, float] | None:
-        """The override as set, with its end (0: none); None: the policy's mode is in force."""
-        return self._mode
+    def mode_until(self) -> float | None:
+        """When the operator's override of the mode ends (0: when it is set again); None: there is no override."""
+        return self._mode[1] if self._mode is not None else None
 
     def set_mode(self, mode: str, until: float) -> None:
         """Overrides the policy's mode until then (0: until it is set again). ``AdminError`` for an unknown mode."""

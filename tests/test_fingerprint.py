@@ -91,10 +91,10 @@ def test_every_text_field_is_read() -> None:
 
 
 def test_tokens_are_estimated_from_bytes_and_media() -> None:
-    """A quarter of the UTF-8 bytes of text and tools, rounded up, and a flat cost for what is no text (SECURITY 62)."""
-    ask = Ask("json", "m", False, "", (Turn("user", "ü" * 4),), b"12345", b"", None, media=2)
+    """A quarter of the UTF-8 bytes of all text, rounded up, and a flat cost for what is no text (SECURITY 62)."""
+    ask = Ask("json", "m", False, "", (Turn("user", "ü" * 4),), b"[1]", b"", None, media=2, texts=("abc",))
 
-    assert features(ask).input_tokens == 4 + 2 * MEDIA_TOKENS
+    assert features(ask).input_tokens == 3 + 2 * MEDIA_TOKENS
 
 
 def test_dump_and_load_are_inverse() -> None:

@@ -1,0 +1,84 @@
+"""What runs beside the requests: the tick (flush, snapshot, reload) once a second, SIGHUP, and the operator's channel.
+
+One task on the server's own loop; no threads. A tick that fails is counted and tried again a second later: the protection
+goes on without it, and health says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from guard.admin import AdminServer
+
+if TYPE_CHECKING:
+    from guard.installation import Installation
+
+TICK_S = 1.0
+# Between two slices of background work every request that waits gets its turn.
+_SLICE_PAUSE_S = 0.0
+
+
+class Background:
+    """Starts and ends what runs beside the requests of one installation."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._admin = AdminServer(
+            installation.control, installation.guard.policy.admin, installation.clock, log=installation.log
+        )
+        installation.warn(*self._admin.warnings)
+        self._task: asyncio.Task[None] | None = None
+        self._hangup = asyncio.Event()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started on a loop that still runs."""
+        return self._task is not None and not self._task.done()
+
+    async def begin(self) -> None:
+        """Starts everything, the operator's channel included. Raises ``InstallError`` where that can't open."""
+        if not self.running:
+            await self._admin.start()
+            self.start()
+
+    def start(self) -> None:
+        """Starts the tick without waiting; the operator's channel opens with its first round."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="guard background")
+
+    async def end(self) -> None:
+        """Ends everything and writes what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        await self._admin.close()
+        self._installation.close()
+
+    async def _run(self) -> None:
+        installation = self._installation
+        await self._admin.start()
+        with self._on_hangup():
+            while True:
+                for _ in installation.tick(installation.clock.now(), hangup=self._hangup.is_set()):
+                    await asyncio.sleep(_SLICE_PAUSE_S)
+                self._hangup.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hangup.wait(), TICK_S)
+
+    @contextlib.contextmanager
+    def _on_hangup(self):  # type: ignore[no-untyped-def]
+        """SIGHUP reloads the policy, where nobody else has claimed the signal and this is the main thread."""
+        free = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        loop = asyncio.get_running_loop()
+        if free:
+            loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        try:
+            yield
+        finally:
+            if free:
+                loop.remove_signal_handler(signal.SIGHUP)

@@ -1,0 +1,263 @@
+"""OpenAI chat completions, as the official SDK sends them to ``<base_url>/chat/completions``.
+
+Also what compatible servers add: ``reasoning_content``, the budget aliases of other engines, ``prompt_logprobs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from guard.counting import count_strings, count_text, report_input, report_output
+from guard.problem import problem
+from guard.reading import (
+    MOST_CHOICES,
+    canonical,
+    collect,
+    fields,
+    flag,
+    invalid,
+    items,
+    missing,
+    model_name,
+    text,
+    whole_number,
+)
+from guard.types import Ask, Decision, JSONObject, Route, Tally, Turn
+
+_MOST_MESSAGES = 10_000
+_MOST_PARTS = 10_000
+_MOST_TOOLS = 1_000
+_MOST_LOGPROBS = 1_000
+_SYSTEM = frozenset({"system", "developer"})
+_ROLES = _SYSTEM | {"user", "assistant", "tool", "function"}
+_BUDGETS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict"})
+_CHOICES = frozenset({"n", "best_of"})
+# What a client tunes; alike for all requests of one program, so a trait of it.
+_PARAMETERS = (
+    frozenset({"temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"})
+    | {
+        "response_format",
+        "reasoning_effort",
+        "reasoning",
+        "thinking",
+        "verbosity",
+        "modalities",
+        "audio",
+        "service_tier",
+    }
+    | {"stop", "tool_choice", "parallel_tool_calls", "function_call", "logprobs", "top_logprobs", "prompt_logprobs"}
+    | _BUDGETS
+    | _CHOICES
+)
+# Read one by one below.
+_READ = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "tools",
+        "functions",
+        "logit_bias",
+        "user",
+        "safety_identifier",
+        "seed",
+    }
+)
+_ERROR_TYPES = {
+    400: ("invalid_request_error", "invalid_request"),
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("permission_error", "request_refused"),
+    404: ("invalid_request_error", "not_found"),
+    408: ("invalid_request_error", "request_timeout"),
+    413: ("invalid_request_error", "request_too_large"),
+    415: ("invalid_request_error", "unsupported_media_type"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
+
+
+class OpenAIChat:
+    name = "openai_chat"
+    paths = ("/v1/chat/completions", "/chat/completions")
+
+    def read(self, body: Mapping[str, Any], route: Route) -> Ask:
+        if "model" not in body:
+            raise missing("model")
+        if "messages" not in body:
+            raise missing("messages")
+        texts: list[str] = []
+        system, turns, media = _conversation(items(body["messages"], "messages", _MOST_MESSAGES), texts)
+        budget_tokens = 0
+        choices = 1
+        parameters = {}
+        for key, value in body.items():
+            if key in _READ or value is None:
+                continue
+            if key in _PARAMETERS:
+                parameters[key] = value
+                if key in _BUDGETS:
+                    budget_tokens = max(budget_tokens, whole_number(value, key))
+                elif key in _CHOICES:
+                    choices = max(choices, whole_number(value, key, MOST_CHOICES))
+                elif key == "stop" or type(value) is dict or type(value) is list:
+                    media += collect(value, texts, keys=True)
+            else:
+                media += collect(value, texts)
+        stream = body.get("stream")
+        return Ask(
+            dialect=self.name,
+            model=model_name(body["model"]),
+            stream=False if stream is None else flag(stream, "stream"),
+            system=system,
+            turns=turns,
+            tools=_tools(body, texts) if "tools" in body or "functions" in body else b"",
+            parameters=canonical(parameters) if parameters else b"",
+            budget_tokens=budget_tokens * choices or None,
+            choices=choices,
+            user=_user(body),
+            media=media,
+            top_logprobs=_top_logprobs(body),
+            logit_bias=_biased(body.get("logit_bias")),
+            texts=tuple(texts),
+        )
+
+    def count(self, payload: Mapping[str, Any], tally: Tally) -> None:
+        choices = payload.get("choices")
+        if type(choices) is list:
+            for choice in choices:
+                if type(choice) is dict:
+                    message = choice.get("delta") or choice.get("message") or choice.get("text")
+                    if type(message) is dict:
+                        _count_message(message, tally)
+                    elif type(message) is str:
+                        count_text(message, tally)
+        usage = payload.get("usage")
+        if type(usage) is dict:
+            report_input(usage.get("prompt_tokens"), tally)
+            report_output(usage.get("completion_tokens"), tally)
+
+    def error(self, decision: Decision) -> bytes:
+        kind, code = _ERROR_TYPES.get(decision.status, ("server_error", "unavailable"))
+        return orjson.dumps(
+            {
+                "error": {
+                    "message": decision.public,
+                    "type": kind,
+                    "param": None,
+                    "code": code,
+                    "problem": problem(decision),
+                }
+            }
+        )
+
+    def error_event(self, decision: Decision) -> bytes:
+        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
+
+
+def _conversation(messages: list[Any], texts: list[str]) -> tuple[str, tuple[Turn, ...], int]:
+    """System text, turns and the number of media parts."""
+    system: list[str] = []
+    turns: list[Turn] = []
+    media = 0
+    for message in messages:
+        if type(message) is not dict:
+            raise invalid("messages[]", "an object")
+        role = message.get("role")
+        if type(role) is not str or role not in _ROLES:
+            role = _role(role, texts)
+        said = message.get("content")
+        if type(said) is not str or len(message) != 2:
+            parts: list[str] = []
+            media += _message(message, said, parts, texts)
+            said = "\n".join(parts)
+        if role in _SYSTEM:
+            system.append(said)
+        else:
+            turns.append(Turn(role, said))
+    return "\n".join(system), tuple(turns), media
+
+
+def _role(role: Any, texts: list[str]) -> str:
+    """A role that is not among the API's own, as some servers accept: text like any other."""
+    folded = text(role, "messages[].role").strip().lower()
+    if folded not in _ROLES:
+        texts.append(role)
+    return folded
+
+
+def _message(message: JSONObject, content: Any, parts: list[str], texts: list[str]) -> int:
+    """Gathers the text of a message that is more than a role and a string; returns its media parts."""
+    media = 0
+    if type(content) is str:
+        parts.append(content)
+    elif type(content) is list:
+        for part in items(content, "messages[].content", _MOST_PARTS):
+            if type(part) is dict:
+                words = part.get("text")
+                if type(words) is str and len(part) == 2 and part.get("type") == "text":
+                    parts.append(words)
+                else:
+                    media += collect(part, parts)
+            elif type(part) is str:
+                parts.append(part)
+            else:
+                raise invalid("messages[].content[]", "an object")
+    elif content is not None:
+        raise invalid("messages[].content", "a string or a list")
+    for key, value in message.items():
+        if key == "name" and type(value) is str:
+            texts.append(value)
+        elif key not in ("role", "content"):
+            media += collect({key: value}, parts)
+    return media
+
+
+def _tools(body: Mapping[str, Any], texts: list[str]) -> bytes:
+    """The tool list in canonical form (``b""``: none); its texts go to ``texts``."""
+    lists = [items(body[key], key, _MOST_TOOLS) for key in ("tools", "functions") if body.get(key) is not None]
+    for tools in lists:
+        for tool in tools:
+            collect(fields(tool, "tools[]"), texts, keys=True)
+    lists = [tools for tools in lists if tools]
+    return canonical(lists[0] if len(lists) == 1 else lists) if lists else b""
+
+
+def _user(body: Mapping[str, Any]) -> str:
+    """The sub-user: the field that has replaced ``user`` where both stand there."""
+    for key in ("safety_identifier", "user"):
+        if body.get(key) is not None:
+            return text(body[key], key)
+    return ""
+
+
+def _biased(bias: Any) -> int:
+    return 0 if bias is None else len(fields(bias, "logit_bias"))
+
+
+def _top_logprobs(body: Mapping[str, Any]) -> int:
+    wanted = 0
+    if body.get("logprobs") is not None:
+        wanted = int(flag(body["logprobs"], "logprobs"))
+    for key in ("top_logprobs", "prompt_logprobs"):
+        if body.get(key) is not None:
+            wanted = max(wanted, whole_number(body[key], key, _MOST_LOGPROBS, 0))
+    return wanted
+
+
+def _count_message(message: JSONObject, tally: Tally) -> None:
+    for key, value in message.items():
+        if key == "role" or not value:
+            continue
+        if type(value) is str:
+            count_text(value, tally)
+        elif key == "audio":
+            if type(value) is dict:
+                count_strings(value.get("transcript"), tally)
+        elif key != "annotations":
+            count_strings(value, tally)
+
+
+PLUGIN = OpenAIChat

@@ -1,0 +1,96 @@
+"""Audit line → sentences that a person can read, forward to a customer's support, and act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from guard.types import JSONObject
+
+_DONE = {
+    "allow": "allowed",
+    "tag": "allowed and tagged",
+    "delay": "delayed",
+    "limit": "limited (429)",
+    "degrade": "answered in reduced quality",
+    "challenge": "asked to verify itself (403)",
+    "refuse": "refused",
+}
+
+
+def explain(record: JSONObject) -> str:
+    """The lines of an explanation of one exchange's audit line, joined by newlines. Unknown or missing fields are skipped."""
+    return "\n".join(_lines(record))
+
+
+def when(at: float) -> str:
+    """Seconds since 1970 → ``2026-11-22 16:03:11 UTC``."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that leaves no fraction worth reading: ``90 s``, ``15 min``, ``2 h``, ``7 d``."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length or (seconds >= length and seconds % length == 0):
+            return f"{seconds / length:.4g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _lines(record: JSONObject) -> Iterator[str]:
+    action = record.get("action", "allow")
+    done = _DONE.get(action, str(action))
+    if action == "allow" or record.get("enforced"):
+        yield f"{when(record.get('at', 0.0))}: this exchange was {done}."
+    else:
+        yield f"{when(record.get('at', 0.0))}: this exchange would have been {done}; nothing was done to it (mode observe or off)."
+    fault = record.get("fault")
+    if fault:
+        yield f"Why: the request could not be judged ({fault.get('reason')}, status {fault.get('status')})."
+    elif record.get("rule"):
+        yield f"Why: the rule {record['rule']!r} holds{_because(record)}."
+    elif action == "limit":
+        yield f"Why: the limit {', '.join(map(str, record.get('reasons', ())))} is used up."
+    elif record.get("reasons"):
+        yield f"Why: {', '.join(map(str, record['reasons']))}."
+    if record.get("private"):
+        yield f"Detail: {record['private']}"
+    for quota in record.get("quotas", ()):
+        yield (
+            f"Limit {quota.get('limit')}: {_amount(quota.get('amount'))} {quota.get('unit')} in "
+            f"{duration(float(quota.get('window_s') or 0))}, {_amount(quota.get('remaining'))} left, "
+            f"room again in {duration(float(quota.get('reset_s') or 0))}."
+        )
+    yield f"Score {float(record.get('score') or 0):.2f} (band {record.get('band', 'low')}){_cluster(record)}."
+    for item in record.get("evidence", ()):
+        yield f"Evidence: {item.get('signal')} ({item.get('group')}) {float(item.get('nats') or 0):+.2f} nats: {item.get('reason')}"
+    for rule, would in record.get("shadow", ()):
+        yield f"In shadow: {rule!r} would have said {would}."
+    if record.get("grant"):
+        yield "A grant held."
+    account = record.get("account", "")
+    yield (
+        f"Account {account or '(none)'} ({record.get('account_status', 'unknown')}), {record.get('dialect') or 'no dialect'}, "
+        f"model {record.get('model') or '(none)'}, path {record.get('path', '')}."
+    )
+    if record.get("public"):
+        yield (
+            f"The client was told: {record['public']}"
+            if record.get("enforced")
+            else f"It would be told: {record['public']}"
+        )
+    if account and action != "allow" and not fault:
+        yield f"If this is a mistake: guard forgive {account}    or for good: guard grant {account} --why …"
+
+
+def _because(record: JSONObject) -> str:
+    reasons = [str(reason) for reason in record.get("reasons", ()) if reason != record.get("rule")]
+    return f" because of {', '.join(reasons)}" if reasons else ""
+
+
+def _cluster(record: JSONObject) -> str:
+    return f", cluster {record['cluster']}" if record.get("cluster") else ""
+
+
+def _amount(value: Any) -> str:
+    return f"{float(value or 0):,.10g}"

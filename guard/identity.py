@@ -1,0 +1,233 @@
+"""Who is asking: the credential of a call → the account that the exchange is charged to.
+
+A credential is provisional until somebody vouches for it: the operator's ``describe`` by naming it, or the app by answering it
+with success. Until then it stands in no table here, so that a million invented ones leave no trace. Secrets and the operator's
+ids are hashed at once; nothing here keeps one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from guard.credentials import Credentials
+from guard.errors import BadExchange, StateError
+from guard.hashing import HashKey
+from guard.recent import Recent
+from guard.settings import Describe, Policy
+from guard.types import Account, AccountFacts, Call
+
+# A callable that fails is asked again after this long, not by every request.
+_RETRY_S = 1.0
+_MOST_TEXT = 1024
+_HEX = frozenset("0123456789abcdef")
+_STRANGERS = 4096
+_BUILT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsDescribe:
+    """The operator's callable has to be asked: ``describe(credential)``, sync or async; then ``described`` or ``failed``.
+
+    ``credential`` is decoded as Latin-1, as frameworks decode headers; it lives no longer than this request.
+    """
+
+    describe: Describe = field(repr=False)
+    credential: str = field(repr=False)
+
+
+class _Described(NamedTuple):
+    """What ``describe`` said of a credential and when that was."""
+
+    account: Account
+    at: float
+
+
+class Identities:
+    """The identity stage of one installation. It outlives reloads: ``use`` swaps the policy, the tables stay.
+
+    ``counts``: ``describe_failed`` (asked in vain), ``describe_refused`` (facts that can't be), ``identity_unknown`` (refused,
+    because nothing was known).
+    """
+
+    def __init__(self, policy: Policy, key: HashKey) -> None:
+        self._key = key
+        most = policy.state.max_accounts
+        self.counts: Counter[str] = Counter()
+        self._accepted: Recent[str, bool] = Recent(most)
+        self._described: Recent[str, _Described] = Recent(most)
+        # Strangers and networks are as many as clients like, so they get small tables of their own.
+        self._strangers: Recent[str, float] = Recent(_STRANGERS)
+        self._networks: Recent[str, tuple[str, int]] = Recent(_STRANGERS)
+        self._built: Recent[str, Account] = Recent(_BUILT)
+        self.use(policy)
+
+    def use(self, policy: Policy) -> None:
+        """Goes on under another policy; what was learnt about credentials stays."""
+        identity = policy.identity
+        self._credentials = Credentials(identity)
+        self._describe = identity.describe
+        self._ttl_s = identity.describe_ttl_s
+        self._anonymous = identity.anonymous
+
+    def resolve(self, call: Call, now: float) -> Account | NeedsDescribe:
+        """The account of a call, or that the operator's callable has to be asked first.
+
+        Raises ``BadExchange``: 400 for credentials that contradict each other, 401 where anonymous calls are refused.
+        """
+        secret = call.credential or self._credentials.find(call.headers, call.query)
+        network, shard = self._network(call.peer.network)
+        if not secret:
+            if self._anonymous == "refuse":
+                raise BadExchange(401, "anonymous", "This service needs a credential.")
+            return Account(network, "anonymous", shard)
+        hashed = self._key.identifier("credential", secret)
+        if self._describe is not None:
+            described = self._described.get(hashed)
+            if described is not None and now - described.at < self._ttl_s:
+                return _at(described.account, shard)
+            asked_at = self._strangers.get(hashed) if described is None else None
+            if asked_at is None or now - asked_at >= self._ttl_s:
+                return NeedsDescribe(self._describe, secret.decode("latin-1"))
+        return self._by_credential(hashed, shard)
+
+    def described(self, call: Call, facts: Any, now: float) -> Account:
+        """The account after ``describe`` has answered with ``facts`` (``AccountFacts``; None: nobody it knows).
+
+        Facts that can't be (text that is none or longer than 1,024 characters, an empty id, a time that is no number) count
+        as a failure of the callable. A time in the future counts as now: a young account, not a rejuvenated old one.
+        """
+        hashed, shard = self._marks(call)
+        if facts is None:
+            self._described.drop(hashed)
+            self._strangers.put(hashed, now)
+            return self._by_credential(hashed, shard)
+        if not isinstance(facts, AccountFacts) or not _possible(facts):
+            self.counts["describe_refused"] += 1
+            return self.failed(call, now)
+        account = self._account(facts, hashed, shard, now)
+        self._strangers.drop(hashed)
+        self._described.put(hashed, _Described(account, now))
+        return account
+
+    def failed(self, call: Call, now: float) -> Account:
+        """The account where ``describe`` failed: what was last known of the credential, however old.
+
+        Raises ``BadExchange`` (503, ``identity``) where nothing is known: a control that can't run lets nobody through.
+        """
+        self.counts["describe_failed"] += 1
+        hashed, shard = self._marks(call)
+        known = self._described.get(hashed)
+        if known is None and self._strangers.get(hashed) is not None:
+            self._strangers.put(hashed, now - self._ttl_s + _RETRY_S)
+            return self._by_credential(hashed, shard)
+        if known is None:
+            self.counts["identity_unknown"] += 1
+            raise BadExchange(503, "identity", "Who is asking could not be looked up; try again.")
+        self._described.put(hashed, _Described(known.account, now - self._ttl_s + _RETRY_S))
+        return _at(known.account, shard)
+
+    def answered(self, account: Account, status: int) -> bool:
+        """Tells how the app answered; True where that made a provisional credential an accepted one.
+
+        Only success (2xx) vouches. An app may well answer 3xx, 400, 404, 405, 415, 422, 429 or 5xx before it has looked at the
+        credential (a redirect, a router, a validator, an overloaded backend), and if these counted, invented credentials
+        could be had accepted by the thousand and push real ones out.
+        """
+        if account.status != "provisional" or not 200 <= status < 300:
+            return False
+        self._accepted.put(account.key, True)
+        return True
+
+    def snapshot(self) -> dict[str, object]:
+        """The accepted credentials (keyed hashes), for a restart."""
+        return {"version": 1, "accepted": list(self._accepted)}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Takes up a snapshot. Raises ``StateError`` where it is none."""
+        accepted = state.get("accepted")
+        if state.get("version") != 1 or not isinstance(accepted, list):
+            raise StateError("the snapshot of accepted credentials is not one of version 1; remove it")
+        if not all(isinstance(key, str) and len(key) == 32 and _HEX.issuperset(key) for key in accepted):
+            raise StateError("the snapshot of accepted credentials holds something else than keyed hashes; remove it")
+        for key in accepted:
+            self._accepted.put(key, True)
+
+    def _marks(self, call: Call) -> tuple[str, int]:
+        secret = call.credential or self._credentials.find(call.headers, call.query)
+        return self._key.identifier("credential", secret), self._network(call.peer.network)[1]
+
+    def _network(self, network: str) -> tuple[str, int]:
+        """(keyed hash, shard) of a network. Clients of unknown address are one network: told apart they would be free."""
+        known = self._networks.get(network)
+        if known is None:
+            hashed = self._key.identifier("network", network.encode())
+            known = hashed, int(hashed[:2], 16)
+            self._networks.put(network, known)
+        return known
+
+    def _by_credential(self, hashed: str, shard: int) -> Account:
+        if self._accepted.get(hashed) is None:
+            return Account(hashed, "provisional", shard)
+        account = self._built.get(hashed)
+        if account is None or account.shard != shard:
+            account = Account(hashed, "accepted", shard, names=frozenset({f"account:{hashed}"}))
+            self._built.put(hashed, account)
+        return account
+
+    def _account(self, facts: AccountFacts, hashed: str, shard: int, now: float) -> Account:
+        def keyed(kind: str, value: str | None) -> str:
+            return self._key.identifier(kind, value.encode("utf-8", "surrogatepass")) if value else ""
+
+        account = keyed("account", facts.id) or hashed
+        org = keyed("org", facts.org)
+        return Account(
+            account,
+            "accepted",
+            shard,
+            created=None if facts.created is None else min(float(facts.created), now),
+            tier=facts.tier,
+            verified=facts.verified,
+            country=None if facts.country is None else facts.country.strip().upper(),
+            payment=keyed("payment", facts.payment),
+            signup=keyed("signup", facts.signup),
+            org=org,
+            tags=frozenset(facts.tags),
+            names=frozenset({f"account:{account}", f"org:{org}"} if org else {f"account:{account}"}),
+        )
+
+
+def user_key(key: HashKey, account_key: str, user: str) -> str:
+    """The keyed hash of a sub-user within its account: the same name below another account is somebody else."""
+    return key.identifier("user", f"{account_key}\n{user}".encode("utf-8", "surrogatepass"))
+
+
+def _at(account: Account, shard: int) -> Account:
+    return account if account.shard == shard else replace(account, shard=shard)
+
+
+def _possible(facts: AccountFacts) -> bool:
+    """Whether the operator's callable kept to the types of ``AccountFacts``; nothing at run time makes it."""
+    texts: tuple[Any, ...] = (facts.id, facts.tier, facts.country, facts.payment, facts.signup, facts.org)
+    tags: Any = facts.tags
+    created: Any = facts.created
+    return (
+        all(text is None or (isinstance(text, str) and len(text) <= _MOST_TEXT) for text in texts)
+        and facts.id != ""
+        and (facts.verified is None or isinstance(facts.verified, bool))
+        and (
+            created is None
+            or (
+                isinstance(created, int | float)
+                and not isinstance(created, bool)
+                and math.isfinite(created)
+                and created >= 0
+            )
+        )
+        and isinstance(tags, frozenset | set | tuple | list)
+        and len(tags) <= 64
+        and all(isinstance(tag, str) and len(tag) <= _MOST_TEXT for tag in tags)
+    )

@@ -1,0 +1,254 @@
+"""Everything one running guard consists of: policy file, key, core, state, audit, metrics, operator's verbs. No event loop.
+
+The edges (middleware, gateway, demo) hold one of these, tell it what happened to each exchange, and run its ``tick``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from logging import WARNING
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from guard.body import parse
+from guard.clock import Clock
+from guard.contracts import Keeper
+from guard.control import Control
+from guard.errors import BadExchange, StateError
+from guard.fingerprint import dump
+from guard.health import Surroundings
+from guard.keys import find_key
+from guard.logs import Log
+from guard.metrics import Metrics
+from guard.pipeline import Compiled, Guard
+from guard.recorder import AuditLog, ExchangeRecorder
+from guard.registry import discover
+from guard.reload import PolicyFile, ReloadOutcome
+from guard.routes import NOT_PROTECTED, NotProtected
+from guard.settings import Policy
+from guard.snapshot import StateDir
+from guard.types import Exchange, Receipt, Route, Usage
+
+_PRE_RESOLVED = (
+    "the server rewrites client addresses before guard sees them, so anonymous clients are metered together: "
+    "run it with --no-proxy-headers and declare your proxies in [trust] hops"
+)
+_NO_STATE = "no [state] dir: a restart gives every account its whole allowance again and forgets evidence and grants"
+
+
+class Installation:
+    """One running guard and its surroundings. ``policy`` as ``GuardMiddleware`` takes it; ``clock`` gives the time.
+
+    Raises ``PolicyError``, ``InstallError`` and ``StateError``, each with the remedy.
+    """
+
+    def __init__(self, policy: str | Path | Policy, clock: Clock) -> None:
+        now = clock.now()
+        self.clock = clock
+        self.log = Log()
+        self._file = None if isinstance(policy, Policy) else PolicyFile(policy, now)
+        in_force = policy if isinstance(policy, Policy) else self._loaded().policy
+        state_dir = in_force.state.dir
+        found = find_key(state_dir)
+        self._warnings = [found.warning] if found.warning else []
+        self._trouble: dict[str, str] = {}
+        self._state = StateDir(state_dir, found.key.identifier("reference", b"state")) if state_dir else None
+        self._written_at = now
+        self._writing: Iterator[None] | None = None
+        self._snapshot_failures = 0
+        signals = {name: plugin.group for name, plugin in discover("signals").items()}
+        self.metrics = Metrics(dialects=discover("dialects"), reasons=signals, start=now)
+        self.audit = AuditLog(in_force.audit, found.key, state_dir=state_dir)
+        self.audit.use(in_force)
+        self.recorder = ExchangeRecorder(in_force.record)
+        self.recorder.use(in_force)
+        self._records = self.recorder.wants
+        self.guard = Guard(in_force, key=found.key, start=now, on_fault=self._fault)
+        if self._state is not None:
+            self._restore(self._state, now)
+        else:
+            self._warnings.append(_NO_STATE)
+        self.control = Control(
+            self.guard,
+            audit=self.audit,
+            metrics=self.metrics,
+            reload=self._reload_now,
+            recorder=self.recorder,
+            surroundings=self._surroundings,
+            log=self.log,
+            start=now,
+        )
+        self._watch(in_force)
+        self.audit.event("start", now, source=in_force.source, mode=self.guard.words.mode(now))
+        self.log.event("start", now, mode=in_force.mode, policy=in_force.source, digest=in_force.digest)
+        for warning in (*self._warnings, *(str(problem) for problem in (self._file.warnings if self._file else ()))):
+            self.log.event("warning", now, WARNING, what=warning)
+
+    # -- one exchange after another -------------------------------------------------------------------------------
+
+    def route(self, scope: Mapping[str, Any]) -> Route | NotProtected:
+        """The protected route of a scope; in mode ``off`` nothing is."""
+        if self.guard.words.mode(self.clock.now()) == "off":
+            return NOT_PROTECTED
+        return self.guard.compiled.caller.route(scope)
+
+    def passed_by(self, scope: Mapping[str, Any]) -> None:
+        """A request went to a path that guard doesn't protect: JSON POSTs are counted, for a model may listen there."""
+        if scope["method"] == "POST" and any(n.lower() == b"content-type" and b"json" in v.lower() for n, v in scope["headers"]):
+            self.metrics.unprotected += 1
+
+    def lets_websocket(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a WebSocket handshake may reach the app: not on a protected route, unless the policy opens it."""
+        if self.route(scope) is NOT_PROTECTED or self.guard.policy.protect.websockets == "allow":
+            return True
+        return self.guard.words.mode(self.clock.now()) != "enforce"
+
+    def decide(self, exchange: Exchange, compiled: Compiled, plain: bytes) -> tuple[Receipt, int]:
+        """Decides, and notes the decision wherever it is noted; the receipt and the record's number (for ``settle``)."""
+        began = perf_counter()
+        receipt = self.guard.decide(exchange, self.clock.now(), compiled)
+        self.metrics.decided(receipt, perf_counter() - began)
+        self.audit.exchange(receipt)
+        if not self._records:
+            return receipt, 0
+        if self._records == "features" or exchange.fault is not None:
+            return receipt, self.recorder.begin(receipt, dump(exchange.features))
+        try:
+            body = parse(plain, compiled.policy.body)
+        except BadExchange:
+            return receipt, 0  # a flat-cost route: it has no body that guard reads
+        return receipt, self.recorder.begin(receipt, body)
+
+    def settle(self, receipt: Receipt, usage: Usage, record: int, *, cut: bool = False) -> None:
+        """DONE: books what the exchange came to, everywhere."""
+        self.guard.settle(receipt, usage, self.clock.now())
+        self.metrics.settled(receipt, usage, cut=cut)
+        if record:
+            self.recorder.end(record, usage)
+
+    def warn(self, *sentences: str) -> None:
+        """Adds to what ``guard status`` warns of."""
+        self._warnings.extend(sentences)
+
+    def list_routes(self, routes: Iterable[tuple[str, str]]) -> None:
+        """Logs (path, dialect or "not protected") of every route of the app, a line each, at start-up."""
+        for path, dialect in routes:
+            Log().event("routes", self.clock.now(), path=path, dialect=dialect)
+
+    # -- beside the requests --------------------------------------------------------------------------------------
+
+    def tick(self, now: float, *, hangup: bool = False) -> Iterator[None]:
+        """Does what is due, in slices of at most a few milliseconds; ``hangup``: read the policy file now."""
+        if self._file is not None:
+            before = self.guard.policy
+            self._take_up(before, self._file.reload(now) if hangup else self._file.poll(now), now, "SIGHUP" if hangup else "watch")
+            yield
+        self.audit.flush(now)
+        self.recorder.flush(now)
+        yield
+        if self._state is not None and now - self._written_at >= self.guard.policy.state.snapshot_s:
+            yield from self._write(self._state, now)
+
+    def flush(self) -> None:
+        """Writes everything that waits, state included. Never raises for the disk."""
+        now = self.clock.now()
+        self.audit.flush(now, force=True)
+        self.recorder.flush(now, force=True)
+        if self._state is not None:
+            for _ in self._write(self._state, now):
+                pass
+
+    def close(self) -> None:
+        """Writes everything and lets go of files and state."""
+        now = self.clock.now()
+        self.audit.event("stop", now)
+        self.log.event("stop", now)
+        if self._state is not None:
+            for _ in self._write(self._state, now):
+                pass
+            self._state.close()
+            self._state = None
+        self.recorder.close(now)
+        self.audit.close(now)
+
+    def _write(self, state: StateDir, now: float) -> Iterator[None]:
+        self._written_at = now
+        try:
+            yield from state.writing(self._pieces(), now)
+            self._trouble.pop("snapshot", None)
+        except StateError as error:
+            self._snapshot_failures += 1
+            self._trouble["snapshot"] = f"state can't be saved: {error}"
+            self.log.event("snapshot_failed", now, WARNING, why=str(error))
+
+    def _pieces(self) -> Iterator[tuple[str, Any]]:
+        yield "guard", self.guard.snapshot()
+        if isinstance(self.guard.store, Keeper):
+            for piece in self.guard.store.pieces():
+                yield "limits", piece
+
+    def _restore(self, state: StateDir, now: float) -> None:
+        kept = state.read()
+        if kept.trouble:
+            self._warnings.append(kept.trouble)
+        for piece in kept.pieces.get("guard", ()):
+            self.guard.restore(piece, now)
+        if isinstance(self.guard.store, Keeper):
+            for piece in kept.pieces.get("limits", ()):
+                self.guard.store.restore(piece, now)
+
+    # -- policies that come and go --------------------------------------------------------------------------------
+
+    def _loaded(self) -> PolicyFile:
+        if self._file is None:
+            raise StateError("this guard was given a compiled policy, there is no file to read; restart it with another one")
+        return self._file
+
+    def _reload_now(self, now: float) -> Policy:
+        outcome = self._loaded().reload(now)
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.kind == "changed":
+            self.guard.swap(outcome.policy, now)
+        return outcome.policy
+
+    def _take_up(self, before: Policy, outcome: ReloadOutcome, now: float, by: str) -> None:
+        if outcome.error is not None:
+            self.control.reload_failed(str(outcome.error), now, by)
+        elif outcome.kind == "changed":
+            self.guard.swap(outcome.policy, now)
+            self.recorder.use(outcome.policy)
+            self.control.reloaded(before, outcome.policy, now, by)
+            for problem in outcome.warnings:
+                self.log.event("warning", now, WARNING, what=str(problem))
+
+    # -- faults and figures ---------------------------------------------------------------------------------------
+
+    def _fault(self, stage: str, error: Exception) -> None:
+        now = self.clock.now()
+        self.metrics.stage_error(stage)
+        self.audit.stage_error(stage, type(error).__name__, "", now)
+        # The class alone: an exception's text may quote a request.
+        self.log.event("stage_error", now, WARNING, stage=stage, error=type(error).__name__)
+
+    def _surroundings(self) -> Surroundings:
+        warnings = list(self._warnings)
+        if self.guard.compiled.caller.pre_resolved:
+            warnings.append(_PRE_RESOLVED)
+        return Surroundings(tuple(self._trouble.values()), tuple(warnings))
+
+    def _watch(self, policy: Policy) -> None:
+        metrics = self.metrics
+        metrics.digest = policy.digest
+        metrics.expect([*(rule.id for rule in policy.rules), *(limit.id for limit in policy.limits)])
+        metrics.watch_mode(lambda: self.guard.words.mode(self.clock.now()))
+        metrics.watch("accounts", lambda: float(self.guard.accounts))
+        metrics.watch("account_room", lambda: float(self.guard.policy.state.max_accounts))
+        metrics.watch("snapshot_time_seconds", lambda: self._written_at)
+        metrics.watch("snapshot_failures_total", lambda: float(self._snapshot_failures))
+        metrics.watch("audit_written_total", lambda: float(self.audit.written))
+        metrics.watch("audit_suppressed_total", lambda: float(self.audit.suppressed))
+        metrics.watch("audit_failures_total", lambda: float(self.audit.failures))
+        metrics.watch("audit_lost_total", lambda: float(self.audit.lost))
+        metrics.watch("record_lost_total", lambda: float(self.recorder.lost))

@@ -1,0 +1,109 @@
+"""The arithmetic of one meter: a level that drains, what still fits, how long to wait, what may be given back.
+
+A meter is a leaky bucket (Turner 1986; as GCRA, ITU-T I.371): admitted is what fits into max(capacity, cost), so that a
+request dearer than the whole capacity passes on an empty meter, and only there. In any span of t seconds that admits at
+most capacity + rate · t (plus, once, the excess of one such dear request over the capacity).
+
+A *trail* keeps that bound where costs are estimates that are corrected later. An excess that is given back has meanwhile
+kept the meter from standing empty, which is where unused time is lost. Giving all of it back would hand that time out as
+credit, and chained requests could save it up. With E the excess and m the lowest level since it was booked, the level that
+the true cost would have left is exactly level − min(E, m). So a trail holds, for the estimates under way, the lowest level
+since each of them: triples (start, lowest since, how many) in one flat list, starts and lows both rising.
+"""
+
+from __future__ import annotations
+
+COST_MAX = 2.0**50
+"""Dearer than this is refused: above it a double no longer counts in ones."""
+FOREVER_S = 10 * 365 * 86_400.0
+# Rounding must not refuse a client who has waited as long as it was told.
+SLACK = 1e-9
+GRAIN_S = 1e-6
+# So many triples make a trail too long; it is thinned to about half, evenly over its age.
+_MOST = 96
+
+
+def wait_s(level: float, cost: float, capacity: float, rate_per_s: float) -> float:
+    """Seconds until ``cost`` fits if nothing else is charged meanwhile; ``FOREVER_S`` where it never will."""
+    room = capacity if capacity >= cost else cost
+    if not (capacity > 0.0 and rate_per_s > 0.0 and cost <= COST_MAX):
+        return FOREVER_S
+    return min(max(0.0, level + cost - room) / rate_per_s + GRAIN_S, FOREVER_S)
+
+
+def drained(level: float, as_of: float, rate_per_s: float, now: float) -> float:
+    """The level at ``now``. A moment before ``as_of`` counts as ``as_of``: time that goes back gives nothing."""
+    if now <= as_of:
+        return level
+    return max(0.0, level - (now - as_of) * rate_per_s)
+
+
+def lower(trail: list[float], level: float) -> None:
+    """Enters that the level has been as low as ``level``."""
+    last = len(trail) - 3
+    while last >= 3 and trail[last - 2] >= level:
+        # Both have been as low as that: one triple says it.
+        trail[last - 2] = level
+        trail[last - 1] += trail[last + 2]
+        del trail[last:]
+        last -= 3
+    if last >= 0 and trail[last + 1] > level:
+        trail[last + 1] = level
+
+
+def enter(trail: list[float], before: float, after: float, now: float) -> None:
+    """Enters an estimate that was booked at ``now`` and took the level from ``before`` to ``after``."""
+    if not trail:
+        trail += (now, after, 1)
+        return
+    lower(trail, before)
+    start = trail[-3]
+    if now <= start:
+        # No time has passed since the last one, so nothing has drained from below it.
+        trail[-2] = after
+        trail[-1] += 1
+    else:
+        if len(trail) >= 3 * _MOST:
+            _thin(trail, now)
+        trail += (now, after, 1)
+
+
+def _thin(trail: list[float], now: float) -> None:
+    """Lets estimates that began close together share a triple: the lower low holds for all, so less is given back."""
+    apart_s = (now - trail[0]) * 2 / _MOST
+    kept = trail[:3]
+    for at in range(3, len(trail), 3):
+        if trail[at] - kept[-3] < apart_s:
+            kept[-1] += trail[at + 2]
+        else:
+            kept += trail[at : at + 3]
+    trail[:] = kept
+
+
+def leave(trail: list[float], level: float, excess: float, start: float) -> float:
+    """Ends an estimate booked at ``start``; how much of its ``excess`` (0 or more) may be given back at ``level``."""
+    at = len(trail) - 3
+    if at:
+        lower(trail, level)
+        at = len(trail) - 3
+    elif trail[1] > level:
+        trail[1] = level
+    while at >= 0 and trail[at] > start:
+        at -= 3
+    if at < 0:
+        return 0.0
+    lowest = trail[at + 1]
+    given = excess if excess < lowest else lowest
+    if not at and len(trail) == 3 and trail[2] == 1:
+        trail.clear()
+        return given
+    if given > 0.0:
+        for low in range(at + 1, len(trail), 3):
+            trail[low] -= given
+        rest = lowest - given
+        for low in range(1, at, 3):
+            trail[low] = min(trail[low], rest)
+    trail[at + 2] -= 1
+    if trail[at + 2] <= 0:
+        del trail[at : at + 3]
+    return given

@@ -1,0 +1,124 @@
+"""Where a request came from, as far as the socket or a declared hop vouches for it. One rule, and nobody else decides.
+
+The peer is the socket's. Only if it lies in ``[trust] hops`` the configured headers are read. Some servers rewrite the peer from
+``X-Forwarded-For`` before guard sees it (uvicorn does, by default, for loopback peers); what they put there may be anything a
+client wrote. Such a rewritten peer is recognised and not believed: either a declared hop covers loopback and the header is read
+again by guard's own rule, or the address is unknown and ``pre_resolved`` counts it, so that the edge can say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from guard.addresses import Address, Addresses, forwarded_for, host
+from guard.recent import Recent
+from guard.settings import Trust
+from guard.types import UNKNOWN, Peer
+
+_NOBODY = Peer()
+_X_FORWARDED_FOR = b"x-forwarded-for"
+_LOOPBACK = Address("127.0.0.1", "127.0.0.1", True)
+_TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+
+
+class Peers:
+    """Reads peers under one ``[trust]``. ``pre_resolved`` counts the requests whose peer the server had rewritten."""
+
+    __slots__ = (
+        "_address",
+        "_addresses",
+        "_asn",
+        "_asn_kind",
+        "_behind",
+        "_country",
+        "_direct",
+        "_facts",
+        "_ja4",
+        "pre_resolved",
+    )
+
+    def __init__(self, trust: Trust, ipv6_prefix: int) -> None:
+        self._addresses = Addresses(trust.hops, ipv6_prefix)
+        headers = (trust.address, trust.country, trust.asn, trust.asn_kind, trust.ja4)
+        names = [header.lower().encode("latin-1") for header in headers]
+        self._address, self._country, self._asn, self._asn_kind, self._ja4 = names
+        self._facts = any(names[1:])
+        self._direct: Recent[str, Peer] = Recent(1024)
+        self._behind: Recent[str, Peer] = Recent(1024)
+        self.pre_resolved = 0
+
+    def peer(self, client: tuple[str, int] | None, fields: Mapping[bytes, bytes]) -> Peer:
+        """``client`` is the scope's, ``fields`` the headers by lower-case name, repeated ones joined by ``, ``. Never raises."""
+        name = client[0] if client else ""
+        socket = self._addresses.read(name) if name else None
+        forwarded = fields.get(_X_FORWARDED_FOR)
+        if forwarded is not None and client and name:
+            port = client[1]
+            if (
+                socket is None
+                or not port
+                or (b":%d" % port in forwarded and (name, port) in map(host, _entries(forwarded)))
+            ):
+                return self._again(socket, port, fields)
+        if socket is None:
+            return _NOBODY
+        if not socket.hop:
+            return self._plain(socket, hop=False)
+        return self._vouched(self._client(socket, fields), fields)
+
+    def _again(self, rewritten: Address | None, port: int, fields: Mapping[bytes, bytes]) -> Peer:
+        """The peer that the server has replaced: the header is walked once more, as from a hop on this machine."""
+        if self._addresses.loopback_is_hop:
+            address = self._client(_LOOPBACK, fields)
+            # With a port it may be a real socket whose client wrote its own address into the header; then both must agree.
+            if not port or rewritten is None or rewritten.text == address.text:
+                return self._vouched(address, fields)
+        self.pre_resolved += 1
+        return _NOBODY
+
+    def _client(self, hop: Address, fields: Mapping[bytes, bytes]) -> Address:
+        header = self._address
+        value = fields.get(header) if header else None
+        if value is None:
+            return hop
+        entries = forwarded_for(value.decode("latin-1")) if header == b"forwarded" else _entries(value)
+        return self._addresses.client(hop, entries)
+
+    def _vouched(self, address: Address, fields: Mapping[bytes, bytes]) -> Peer:
+        """The peer with the facts that the hop states. A value that can't be one, such as two at once, is unknown."""
+        if not self._facts:
+            return self._plain(address, hop=True)
+        country = _stated(fields, self._country).upper()
+        number = _stated(fields, self._asn).upper().removeprefix("AS")
+        asn = int(number) if number.isascii() and number.isdigit() and len(number) <= 10 else 0
+        return Peer(
+            address.text,
+            address.network,
+            country if len(country) == 2 and country.isalnum() and country != "XX" else UNKNOWN,
+            asn if 0 < asn < 1 << 32 else None,
+            _stated(fields, self._asn_kind).lower() or UNKNOWN,
+            _stated(fields, self._ja4),
+            hop=True,
+        )
+
+    def _plain(self, address: Address, *, hop: bool) -> Peer:
+        recent = self._behind if hop else self._direct
+        peer = recent.get(address.text)
+        if peer is None:
+            peer = Peer(address.text, address.network, hop=hop)
+            recent.put(address.text, peer)
+        return peer
+
+
+def _entries(value: bytes) -> list[str]:
+    """The entries of a comma list, the last few hundred: the walk goes from the right and never that far."""
+    return value.decode("latin-1").rsplit(",", 64)[-64:]
+
+
+def _stated(fields: Mapping[bytes, bytes], header: bytes) -> str:
+    """One short token, or ``""``."""
+    value = fields.get(header) if header else None
+    if value is None:
+        return ""
+    text = value.decode("latin-1").strip(" \t")
+    return text if len(text) <= 64 and _TOKEN.issuperset(text) else ""

@@ -1,0 +1,309 @@
+"""The file to read first: the order in which an exchange is judged, and nothing else.
+
+    scope ─► call ─► identity ─► body ─► dialect ─► fingerprint ─► scoring ─► policy ─► limits ─► Decision
+     HEADERS                      BODY                              decide
+
+``settle`` closes it: what was reserved becomes what was used. ``Guard`` is synchronous and does no I/O; ASGI, files,
+sockets and logs are edges. Replay calls the same halves without an event loop.
+
+When a stage fails by a fault of guard's own, that is counted by stage (``faults``), told to ``on_fault``, and:
+
+* identity, body, policy and limits fail closed: the exchange is refused with 503 (in mode ``observe`` it passes);
+* fingerprint and scoring fail open: the exchange is judged without them, by its account's limits and facts alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from guard.body import parse
+from guard.call import Caller
+from guard.conditions import View, bind
+from guard.contracts import Action, Dialect, Forward, Keeper, Reply, Store
+from guard.decision import CONTAINING, Found, References, decide, refuse_fault
+from guard.errors import AdminError, BadExchange, StateError
+from guard.fingerprint import Fingerprinter
+from guard.hashing import HashKey
+from guard.identity import Identities
+from guard.limiter import Limiter
+from guard.policy import Judge, Judgement
+from guard.registry import discover
+from guard.routes import FLAT, NO_DIALECT
+from guard.scoring import Scoring, read_weights
+from guard.settings import Grant, Policy
+from guard.types import Account, Call, Decision, Exchange, Features, JSONObject, Peer, Receipt, Route, Usage
+from guard.words import Block, Words, subject
+
+NOBODY = Account(key="", status="anonymous")
+OWN_FAULT = BadExchange(
+    503, "guard_fault", "The request could not be checked. Try again in a moment.", "a stage of guard failed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One policy with everything that is computed from it. A request holds one for its whole life."""
+
+    policy: Policy
+    caller: Caller
+    judge: Judge
+    limiter: Limiter
+
+
+def _no_observer(stage: str, error: Exception) -> None:
+    """Nobody listens to faults: they are counted all the same."""
+
+
+class Guard:
+    """One running guard: a policy, and all that is known of accounts under one hashing key.
+
+    ``now`` everywhere: seconds since 1970, from one clock that never goes back. ``start`` separates the references of one
+    run from another's (0 in a replay). ``store`` keeps the limits; the policy's own memory store where none is given.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        key: HashKey,
+        start: float = 0.0,
+        store: Store | None = None,
+        on_fault: Callable[[str, Exception], None] = _no_observer,
+    ) -> None:
+        self.key = key
+        self.faults: Counter[str] = Counter()
+        self.store: Store = discover("stores")["memory"](policy.state) if store is None else store
+        self.dialects: Mapping[str, Dialect] = {name: plugin() for name, plugin in discover("dialects").items()}
+        self._actions: dict[str, Action] = {name: plugin() for name, plugin in discover("actions").items()}
+        signals = [plugin() for plugin in discover("signals").values()]
+        groups = {signal.name: signal.group for signal in signals}
+        self._fingerprinter = Fingerprinter(key, signals)
+        self._scoring = Scoring(read_weights(policy.score.weights, groups), groups, policy.state.max_accounts)
+        self._references = References(key, start)
+        self._on_fault = on_fault
+        self.identities = Identities(policy, key)
+        self.words = Words(policy, key)
+        self.compiled = self._compile(policy)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.compiled.policy
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts evidence is held of."""
+        return len(self._scoring)
+
+    # -- the way of a request -------------------------------------------------------------------------------------
+
+    def read(self, call: Call, account: Account, plain: bytes, compiled: Compiled | None = None) -> Exchange:
+        """BODY: bytes (decompressed) → exchange. A body that can't be judged makes an exchange with a ``fault``."""
+        try:
+            dialect = call.route.dialect
+            if dialect == FLAT:
+                return Exchange(account, call.peer, call.path, replace(_UNREAD, dialect=FLAT, input_tokens=call.route.flat_tokens))
+            if dialect == NO_DIALECT:
+                raise BadExchange(404, "no_dialect", "This path is not open: no API is known for it.", f"{call.route.pattern}: no dialect")
+            return self.understand(call, account, parse(plain, (compiled or self.compiled).policy.body))
+        except BadExchange as fault:
+            return faulty(call, account, fault)
+        except Exception as error:
+            return faulty(call, account, self.fault("body", error))
+
+    def understand(self, call: Call, account: Account, body: JSONObject) -> Exchange:
+        """A parsed body → exchange. Raises ``BadExchange`` where the dialect can't read it."""
+        ask = self.dialects[call.route.dialect].read(body, call.route)
+        try:
+            features = self._fingerprinter.features(ask, call.stack, account.key)
+        except Exception as error:
+            self.fault("fingerprint", error)
+            length = len(ask.system) + sum(len(turn.text) for turn in ask.turns)
+            features = Features(0, ask.dialect, ask.model, ask.stream, (), (), length // 4 + 1, ask.budget_tokens, ask.choices)
+        return Exchange(account, call.peer, call.path, features)
+
+    def decide(self, exchange: Exchange, now: float, compiled: Compiled | None = None) -> Receipt:
+        """Judges one exchange and reserves what it may use. Never raises; ``receipt.decision`` is the decision."""
+        compiled = compiled or self.compiled
+        enforced = self.words.mode(now) == "enforce"
+        reference = self._references.next()
+        fault = exchange.fault
+        if fault is None:
+            try:
+                return self._judge(exchange, now, compiled, reference, enforced)
+            except Exception as error:
+                fault = self.fault("policy or limits", error)
+        decision = refuse_fault(fault, self._scoring.neutral, reference, enforced=enforced)
+        return Receipt(exchange, decision, now)
+
+    def _judge(self, exchange: Exchange, now: float, compiled: Compiled, reference: str, enforced: bool) -> Receipt:
+        account = exchange.account
+        grant = self.words.grant(account, now)
+        granted = grant is not None
+        try:
+            assessment = self._scoring.assess(exchange, now, granted=granted)
+        except Exception as error:
+            self.fault("scoring", error)
+            assessment = self._scoring.neutral
+        block = self.words.block(account, now)
+        if block is None:
+            judgement = compiled.judge.judge(View(exchange, assessment, now, granted))
+        else:
+            judgement = Judgement("refuse", "block", reasons=("block",))
+        found = Found(
+            assessment,
+            judgement.action,
+            judgement.rule,
+            judgement.public,
+            judgement.reasons,
+            judgement.shadow,
+            judgement.options,
+            judgement.retry_after_s,
+            grant=grant.subject if grant else "",
+            told=grant.told if grant else True,
+        )
+        if enforced and judgement.action in CONTAINING:
+            # Nothing is used, so nothing is reserved: a refusal costs the account no budget.
+            return Receipt(exchange, decide(found, reference, enforced=True), now)
+        admission = compiled.limiter.take(exchange, assessment, now, granted=granted)
+        if admission.shadow:
+            found = found._replace(shadow=found.shadow + tuple((limit, "limit") for limit in admission.shadow))
+        if not admission.admitted:
+            found = found._replace(
+                limited=admission.limit,
+                unit=admission.unit,
+                limit_retry_after_s=admission.retry_after_s,
+                quotas=admission.quotas,
+            )
+        decision = decide(found, reference, enforced=enforced)
+        return Receipt(exchange, decision, now, admission.reserved, admission.pending, admission.lease)
+
+    def answer(self, decision: Decision, dialect: str) -> Forward | Reply:
+        """What the edge writes for a decision in that dialect (``"flat"`` and unknown ones answer as ``json`` does)."""
+        if not decision.enforced:
+            return Forward()
+        spoken = self.dialects.get(dialect) or self.dialects["json"]
+        return self._actions[decision.action].apply(decision, spoken)
+
+    def cut(self, receipt: Receipt, now: float) -> Decision | None:
+        """A stream runs and the operator has spoken: the refusal that ends it, None where it goes on."""
+        block = self.words.block(receipt.exchange.account, now)
+        if block is None or self.words.mode(now) != "enforce":
+            return None
+        found = Found(self._scoring.neutral, "refuse", "block", reasons=("block",))
+        return decide(found, receipt.decision.reference, enforced=True)
+
+    def fault(self, stage: str, error: Exception) -> BadExchange:
+        """Counts a fault of guard's own, tells ``on_fault``, and returns what a stage that fails closed answers."""
+        self.faults[stage] += 1
+        self._on_fault(stage, error)
+        return OWN_FAULT
+
+    def hold(self, receipt: Receipt, now: float) -> None:
+        """A stream still runs: its concurrency slots live on."""
+        self.compiled.limiter.hold(receipt, now)
+
+    def settle(self, receipt: Receipt, usage: Usage, now: float) -> None:
+        """DONE: what was reserved becomes what was used. Once for each receipt; a second call changes nothing. Never raises."""
+        try:
+            self.compiled.limiter.settle(receipt, usage, now)
+        except Exception as error:
+            self.fault("settle", error)
+        if usage.status != 200:
+            self._scoring.failed(receipt.exchange, now)
+
+    # -- the operator's words -------------------------------------------------------------------------------------
+
+    def swap(self, policy: Policy, now: float) -> None:
+        """Another policy from the next exchange on. What was used stays used; requests under way end under the old one."""
+        compiled = self._compile(policy)
+        self.words.adopt(policy)
+        self.identities.use(policy)
+        self.compiled = compiled
+
+    def set_mode(self, mode: str, until: float, now: float) -> None:
+        """Overrides the policy's mode until then (0: until it is set again; ``"policy"`` ends it)."""
+        self.words.set_mode(mode, until)
+
+    def grant(self, grant: Grant, now: float) -> str:
+        """The operator's word that a subject may do what looks like extraction; its evidence is dropped."""
+        name = self.words.speak(grant)
+        self._forgive(name)
+        return name
+
+    def revoke(self, typed: str, now: float) -> bool:
+        """Takes back the operator's grant and block of a subject; False: there was neither."""
+        return self.words.take_back(typed)
+
+    def block(self, typed: str, why: str, until: float, now: float) -> str:
+        """Refuses a subject until then (0: until revoked), from the next exchange on; running streams are cut."""
+        return self.words.refuse(typed, Block(why, until))
+
+    def forgive(self, typed: str, now: float) -> int:
+        """Drops the evidence against an account and gives it back its full allowance; how many accounts it concerned."""
+        return self._forgive(subject(typed, self.key))
+
+    def erase(self, typed: str, now: float) -> int:
+        """Forgets an account altogether: evidence, limits, acceptance; how many things were forgotten."""
+        key = subject(typed, self.key).partition(":")[2]
+        return self.store.forget(key) + self._scoring.erase(key)
+
+    def _forgive(self, name: str) -> int:
+        kind, _, key = name.partition(":")
+        return int(kind == "account" and self._scoring.forgive(key))
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def status(self, now: float) -> dict[str, object]:
+        """What is held, in numbers. O(accounts): for the operator, not for the request path."""
+        return {
+            "mode": self.words.mode(now),
+            "mode_until": self.words.mode_until(),
+            "policy_mode": self.policy.mode,
+            "policy": self.policy.source,
+            "digest": self.policy.digest,
+            "accounts": len(self._scoring),
+            "bands": self._scoring.bands(),
+            "faults": dict(self.faults),
+            **self.words.counts(),
+            **(self.store.counts() if isinstance(self.store, Keeper) else {}),
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data for ``restore``: evidence and words. The limits are the store's own."""
+        return {
+            "scoring": self._scoring.snapshot(),
+            "words": self.words.snapshot(),
+            "identities": self.identities.snapshot(),
+        }
+
+    def restore(self, state: Mapping[str, Any], now: float) -> None:
+        """Takes up a snapshot. Raises ``StateError`` for one that isn't; then nothing of it is to be relied on."""
+        try:
+            self._scoring.restore(state["scoring"], now)
+            self.words.restore(state["words"])
+            self.identities.restore(state["identities"])
+        except (KeyError, TypeError, ValueError, AdminError) as error:
+            raise StateError(f"the snapshot is not one of this guard's: {type(error).__name__}; remove it") from error
+
+    def _compile(self, policy: Policy) -> Compiled:
+        bound = bind(policy, self.key)
+        paths = {path: name for name, dialect in self.dialects.items() for path in dialect.paths}
+        return Compiled(bound, Caller(bound, paths), Judge(bound), Limiter(bound, self.store))
+
+
+
+def faulty(call: Call, account: Account, fault: BadExchange) -> Exchange:
+    """An exchange that can't be judged, for the record: whose, where from, and why."""
+    return Exchange(account, call.peer, call.path, replace(_UNREAD, dialect=call.route.dialect), fault)
+
+
+def unreadable(peer: Peer, route: Route, fault: BadExchange) -> Exchange:
+    """Likewise where not even the headers could be read."""
+    return Exchange(NOBODY, peer, route.pattern, replace(_UNREAD, dialect=route.dialect), fault)
+
+
+_UNREAD = Features(0, "", "", False, (), (), 0, 0)

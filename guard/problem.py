@@ -1,0 +1,146 @@
+"""What a refusal says: the problem details of RFC 9457 and the response's headers.
+
+Problem types and the RateLimit fields are those of draft-ietf-httpapi-ratelimit-headers-11. Nothing here tells a score, a
+band or a signal: a client reads which limit ran out, how long to wait, and a reference for the operator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from guard.types import Decision, Headers, JSONObject, Quota
+
+_TYPES: Final = "https://iana.org/assignments/http-problem-types#"
+QUOTA_EXCEEDED: Final = _TYPES + "quota-exceeded"
+ABNORMAL_USAGE: Final = _TYPES + "abnormal-usage-detected"
+BLANK: Final = "about:blank"
+# SDKs sleep as long as they are told, so they are never told more than this.
+MAX_RETRY_AFTER_S: Final = 60
+_TITLES: Final = {
+    QUOTA_EXCEEDED: "Request cannot be satisfied as assigned quota has been exceeded",
+    ABNORMAL_USAGE: "Request not satisfied due to detection of abnormal request pattern",
+}
+_UNITS: Final = {"requests": "requests", "tokens": "tokens", "concurrent": "concurrent-requests"}
+# RFC 9651, 3.3.1: integers of a structured field have at most fifteen digits.
+_LARGEST_INTEGER: Final = 999_999_999_999_999
+
+
+def problem(decision: Decision) -> JSONObject:
+    """The problem object of a decision, for the body of its refusal."""
+    kind = problem_type(decision)
+    details: JSONObject = {
+        "type": kind,
+        "title": _TITLES.get(kind) or _phrase(decision.status),
+        "status": decision.status,
+        "detail": decision.public,
+        "reference": decision.reference,
+    }
+    if kind == QUOTA_EXCEEDED:
+        details["violated-policies"] = list(violated(decision))
+    return details
+
+
+def problem_type(decision: Decision) -> str:
+    """``QUOTA_EXCEEDED`` where a limit ran out (the action is ``limit`` and no rule named it), ``ABNORMAL_USAGE`` where a
+    rule acted on an account above the band ``low``, ``BLANK`` for everything else."""
+    if decision.action == "limit" and not decision.rule:
+        return QUOTA_EXCEEDED
+    return ABNORMAL_USAGE if decision.rule and decision.band not in ("", "low") else BLANK
+
+
+def violated(decision: Decision) -> tuple[str, ...]:
+    """The names of the limits that ran out, as the RateLimit fields call them.
+
+    The decision's reasons name the limit (``id``) and its unit (``limit_unit``); of several windows those with nothing left.
+    Without such reasons it is every limit with nothing left.
+    """
+    reasons = set(decision.reasons)
+    named = list(zip(_names(decision.quotas), decision.quotas, strict=True))
+    hit = [(name, quota) for name, quota in named if quota.limit in reasons]
+    hit = [(name, quota) for name, quota in hit if f"limit_{quota.unit}" in reasons] or hit
+    spent = [name for name, quota in hit or named if _spent(quota)]
+    return tuple(spent or (name for name, _ in hit))
+
+
+def refusal_headers(decision: Decision) -> Headers:
+    """The headers of guard's own answer: content type, reference, and for a 429 how long to wait.
+
+    ``Retry-After`` stands on every 429 (1 to 60 seconds) and wherever the decision names a wait; the RateLimit fields only
+    where a limit ran out, so that nobody reads suspicion from them.
+    """
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"x-guard-reference", decision.reference.encode("ascii", "ignore")),
+    ]
+    if decision.status == HTTPStatus.TOO_MANY_REQUESTS or decision.retry_after_s > 0:
+        wait_s = retry_after_s(decision.retry_after_s)
+        headers.append((b"retry-after", b"%d" % wait_s))
+        if problem_type(decision) == QUOTA_EXCEEDED:
+            headers.extend(rate_limit_fields(decision.quotas, latest_s=wait_s))
+    return tuple(headers)
+
+
+def retry_after_s(wait_s: float) -> int:
+    """A wait as whole seconds for ``Retry-After``: rounded up, 1 to 60."""
+    return math.ceil(min(max(wait_s, 1), MAX_RETRY_AFTER_S))
+
+
+def rate_limit_fields(quotas: Sequence[Quota], *, latest_s: int = _LARGEST_INTEGER) -> Headers:
+    """``RateLimit-Policy`` and ``RateLimit`` for the limits that can be told in whole units (all but cost); empty without one.
+
+    ``latest_s``: an effective window that ends later is left out (``t`` is optional). In a refusal that is the
+    ``Retry-After``, which must not end before a window that is told.
+    """
+    policies, states = [], []
+    for name, quota in zip(_names(quotas), quotas, strict=True):
+        unit = _UNITS.get(quota.unit)
+        if unit is None:
+            continue
+        label = _string(name)
+        window = f";w={_integer(quota.window_s, 1)}" if quota.window_s > 0 else ""
+        measure = f";qu={_string(unit)}" if unit != "requests" else ""
+        policies.append(f"{label};q={_integer(math.floor(quota.amount))}{measure}{window}")
+        reset_s = _integer(quota.reset_s)
+        states.append(
+            f"{label};r={_integer(math.floor(quota.remaining))}{f';t={reset_s}' if reset_s <= latest_s else ''}"
+        )
+    if not policies:
+        return ()
+    return (b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())
+
+
+def _spent(quota: Quota) -> bool:
+    return quota.remaining <= 0 if quota.unit == "cost" else quota.remaining < 1
+
+
+def _names(quotas: Iterable[Quota]) -> list[str]:
+    """One name for each: the limit's id, with unit and window where a limit has several."""
+    quotas = tuple(quotas)
+    times = Counter(quota.limit for quota in quotas)
+    return [
+        quota.limit if times[quota.limit] == 1 else f"{quota.limit}:{quota.unit}/{math.ceil(quota.window_s)}"
+        for quota in quotas
+    ]
+
+
+def _integer(value: float, least: int = 0) -> int:
+    """A number as an sf-integer from ``least`` on; seconds are rounded up."""
+    return math.ceil(min(max(value, least), _LARGEST_INTEGER))
+
+
+def _string(value: str) -> str:
+    """An sf-string; what can't stand in one is left out (ids are checked when the policy is read)."""
+    kept = "".join(c for c in value if " " <= c <= "~")
+    return '"' + kept.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Request refused"

@@ -1,0 +1,17 @@
+"""Past traffic under a policy: ``guard replay`` without its command line.
+
+    log = ExchangeLog()
+    replay = Replay(load("standard"))
+    for line in lines:
+        outcome = replay.decide(log.read(line))
+        out.write(outcome.line())
+
+``log.py`` reads and checks the lines of an exchange log, ``run.py`` decides them by the log's own clock, ``tally.py`` counts
+what came out and what a second policy would change.
+"""
+
+from guard.replay.log import ExchangeLog, Logged
+from guard.replay.run import Outcome, Replay
+from guard.replay.tally import Comparison, Tally
+
+__all__ = ["Comparison", "ExchangeLog", "Logged", "Outcome", "Replay", "Tally"]

@@ -1,0 +1,238 @@
+"""Decides the exchanges of a log as a running guard would have, by the log's clock and never by the wall's.
+
+Everything that is due at or before ``at(n)`` runs before exchange n is decided (``due``: recognition's schedule goes there).
+A log has no end times: an answer is settled right after its own decision, before the next exchange is decided, so limits on
+concurrency never refuse here. The answer of a contained exchange is not read: it would not exist.
+
+What the operator's edge stated is believed, and every account is an accepted one: the log names it. Of the headers only names,
+order and the client's name of itself count (a record blanks values); how the request was framed was judged when it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from guard.addresses import Addresses
+from guard.call import NOT_PROTECTED
+from guard.errors import BadExchange
+from guard.fingerprint import load
+from guard.hashing import REPLAY_KEY, HashKey
+from guard.pipeline import Guard, faulty
+from guard.recent import Recent
+from guard.replay.log import Logged, facts, headers, peer_facts
+from guard.settings import Policy
+from guard.types import UNKNOWN, Account, Call, Decision, Exchange, Peer, Receipt, Route, Usage
+
+# What a route, a client stack or a peer came to is remembered for this many distinct ones.
+_REMEMBERED = 16_384
+_ACCOUNTS = 131_072
+_NEVER_ASKED = Usage(0, 0, 0, False, False, forwarded=False)
+# What says how a message was framed: of no account here, or replaced by what any sound frame says, because the name's
+# place among the headers is a trait of the client.
+_FRAMED = frozenset({b"content-length", b"transfer-encoding"})
+_SOUND = {b"connection": b"keep-alive", b"content-encoding": b"identity", b"content-type": b"application/json"}
+_NAMELESS = (b"host", b"")
+_PASSED = Decision(action="allow", enforced=False, status=200, reference="", score=0.0, band="low")
+
+
+class Outcome(NamedTuple):
+    """One decided exchange. ``account_id`` is the log's name for the account, ``account`` its facts under the replay's key."""
+
+    n: int
+    account_id: str
+    account: Account
+    decision: Decision
+    protected: bool
+    answered: bool
+    """Whether the log says what the exchange came to."""
+
+    def line(self) -> bytes:
+        """The line of the decision log, without its end."""
+        decision = self.decision
+        line = {
+            "n": self.n,
+            "account": self.account_id,
+            "cluster": decision.cluster,
+            "score": round(decision.score, 6),
+            "action": decision.action,
+        }
+        if decision.action == "degrade":
+            line["reductions"] = dict(decision.reductions)
+        elif decision.action == "delay":
+            line["delay_s"] = round(decision.delay_s, 3)
+        line["reasons"] = decision.reasons if decision.action != "allow" else ()
+        return orjson.dumps(line)
+
+
+def nothing_due(now: float) -> None:
+    """The schedule of a guard that does nothing beside its exchanges."""
+
+
+class Replay:
+    """One policy over one log.
+
+    ``enforce``: a policy in mode ``observe`` is replayed as if it were enforced, for that is what is being asked: what would
+    these rules have done? Without it the policy's mode holds, as it would live. ``due`` is called with the log's time before
+    each decision. Raises ``InstallError`` where the policy's weights can't be used.
+    """
+
+    def __init__(
+        self, policy: Policy, *, enforce: bool = True, due: Callable[[float], None] = nothing_due
+    ) -> None:
+        if enforce and policy.mode == "observe":
+            policy = replace(policy, mode="enforce")
+        self.guard = Guard(policy, key=HashKey(REPLAY_KEY))
+        self.policy = policy
+        self._due = due
+        self._addresses = Addresses((), policy.identity.ipv6_prefix)
+        self._accounts: Recent[str, tuple[Mapping[str, Any], Account]] = Recent(_ACCOUNTS)
+        self._peers: Recent[bytes, Peer] = Recent(_REMEMBERED)
+        self._calls: Recent[bytes, _Met] = Recent(_REMEMBERED)
+
+    def decide(self, logged: Logged) -> Outcome:
+        """Decides one line and settles it. Raises ``ExchangeLogError`` for a line that can't be replayed."""
+        now = logged.at
+        account = self._account(logged)
+        exchange = self._exchange(logged, account)
+        self._due(now)
+        if exchange is None:
+            return Outcome(logged.n, logged.account["id"], account, _PASSED, False, logged.status != 0)
+        guard = self.guard
+        receipt = guard.decide(exchange, now)
+        guard.settle(receipt, self._usage(receipt, logged), now)
+        return Outcome(logged.n, logged.account["id"], account, receipt.decision, True, logged.status != 0)
+
+    def _exchange(self, logged: Logged, account: Account) -> Exchange | None:
+        """What guard is to decide; None: the policy doesn't protect that path."""
+        call, fault = self._met(logged)
+        if call is None:
+            return None
+        call = _from(call, self._peer(logged))
+        if fault is not None:
+            return faulty(call, account, fault)
+        if "body" in logged.request:
+            return self._body(call, account, logged)
+        features = load(logged.request["features"], logged.n)
+        if call.route.dialect not in self.guard.dialects:
+            # No API is known for the path, or it has a flat price, whatever was asked there.
+            return self.guard.read(call, account, b"")
+        return Exchange(account, call.peer, call.path, features)
+
+    def _body(self, call: Call, account: Account, logged: Logged) -> Exchange:
+        body = logged.request["body"]
+        guard = self.guard
+        bounds = self.policy.body
+        if (
+            type(body) is not dict
+            or logged.plain
+            or logged.nodes > bounds.max_depth
+            or logged.size_bytes > min(bounds.max_bytes, 2 * bounds.max_items)
+            or call.route.dialect not in guard.dialects
+        ):
+            # What might break a bound of the BODY phase goes through the whole of it; anything else is parsed already.
+            return guard.read(call, account, logged.plain or orjson.dumps(body))
+        try:
+            return guard.understand(call, account, body)
+        except BadExchange as fault:
+            return faulty(call, account, fault)
+
+    def _met(self, logged: Logged) -> _Met:
+        """What the HEADERS phase makes of the line, its peer excepted."""
+        request = logged.request
+        key = orjson.dumps((request["method"], request["path"], request.get("headers")))
+        met = self._calls.get(key)
+        if met is None:
+            met = self._meet(request["method"], request["path"], request.get("headers"), logged.n)
+            self._calls.put(key, met)
+        return met
+
+    def _meet(self, method: str, target: str, stated: object, n: int) -> _Met:
+        caller = self.guard.compiled.caller
+        path, _, query = target.partition("?")
+        sent = [pair for pair in headers(stated or (), n) if pair[0] not in _FRAMED]
+        scope = {
+            "method": method.upper(),
+            "path": path,
+            "query_string": query.encode(errors="replace"),
+            "client": None,
+            "headers": [(name, _SOUND.get(name, value)) for name, value in sent] or [_NAMELESS],
+        }
+        route = caller.route(scope)
+        if route is NOT_PROTECTED:
+            return _PASSED_BY
+        try:
+            call = caller.call(scope, route)
+        except BadExchange as fault:
+            return _Met(Call(method, path, route, (), Peer()), fault)
+        return _Met(call if stated else replace(call, stack=b""), None)
+
+    def _account(self, logged: Logged) -> Account:
+        """The account; worked out anew when its facts change."""
+        stated = logged.account
+        known = self._accounts.get(stated["id"])
+        if known is not None and known[0] == stated:
+            return known[1]
+        described = facts(stated, logged.n)
+        account = self.guard.identities.described(_NOBODYS, described, logged.at)
+        self._accounts.put(stated["id"], (stated, account))
+        return account
+
+    def _peer(self, logged: Logged) -> Peer:
+        """The peer as a declared hop would have stated it."""
+        stated = logged.peer
+        if not stated:
+            return _NOWHERE
+        key = orjson.dumps(stated)
+        peer = self._peers.get(key)
+        if peer is None:
+            known = peer_facts(stated, logged.n)
+            address = self._addresses.read(known.get("ip", "")) if "ip" in known else None
+            country = known.get("country", "").strip().upper()
+            asn = known.get("asn", 0)
+            peer = Peer(
+                address.text if address else UNKNOWN,
+                address.network if address else UNKNOWN,
+                country if len(country) == 2 and country.isalnum() and country != "XX" else UNKNOWN,
+                asn if 0 < asn < 1 << 32 else None,
+                known.get("asn_kind", "").strip().lower() or UNKNOWN,
+                known.get("ja4", ""),
+                hop=True,
+            )
+            self._peers.put(key, peer)
+        return peer
+
+    def _usage(self, receipt: Receipt, logged: Logged) -> Usage:
+        """What the exchange came to, as far as the log knows. What it doesn't know stays charged as it was reserved."""
+        if receipt.decision.contained:
+            return _NEVER_ASKED
+        features = receipt.exchange.features
+        status = logged.status or 200
+        received, sent = logged.tokens
+        reported = received >= 0 and sent >= 0
+        if sent < 0:
+            reserved = features.budget_tokens
+            if reserved is None:
+                reserved = self.policy.default_output_tokens * max(1, features.choices)
+            sent = reserved if status == 200 else 0
+        return Usage(status, features.input_tokens if received < 0 else received, sent, reported, complete=True)
+
+
+class _Met(NamedTuple):
+    """A request before its body and peer. ``call`` None: the policy doesn't protect the path; ``fault``: what is wrong."""
+
+    call: Call | None
+    fault: BadExchange | None
+
+
+_PASSED_BY = _Met(None, None)
+_NOWHERE = Peer(hop=True)
+_NOBODYS = Call("POST", "/", Route("/", ""), (), Peer())
+
+
+def _from(call: Call, peer: Peer) -> Call:
+    """The call with its peer; ``dataclasses.replace`` takes three times as long."""
+    return Call(call.method, call.path, call.route, call.headers, peer, b"", call.stack)

@@ -1,0 +1,245 @@
+"""One request on a protected route, from its headers to its last byte."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING
+
+from guard.body import BodyReader
+from guard.contracts import Reply
+from guard.errors import BadExchange
+from guard.identity import NeedsDescribe
+from guard.pipeline import NOBODY, faulty, unreadable
+from guard.stream import AnswerMeter
+from guard.types import Account, Call, Headers, Route, Usage
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from guard.installation import Installation
+
+HOLD_EVERY_S = 60.0
+# After these guard has not read the request to its end, so the connection can't carry another one.
+_CLOSING = frozenset({408, 413, 431})
+_DISCONNECTED: Message = {"type": "http.disconnect"}
+
+
+class _ClientLeft(Exception):  # noqa: N818 - what happened, not an error
+    """The client went away before its request was whole."""
+
+
+class Responder:
+    """Answers one request. Its phases are its methods, in order."""
+
+    __slots__ = (
+        "_account",
+        "_app",
+        "_call",
+        "_complete",
+        "_cut",
+        "_dialect",
+        "_extra",
+        "_hold_at",
+        "_installation",
+        "_meter",
+        "_pending",
+        "_receipt",
+        "_receive",
+        "_record",
+        "_scope",
+        "_send",
+        "_settled",
+        "_status",
+        "_words",
+    )
+
+    def __init__(self, app: ASGIApp, installation: Installation, scope: Scope, receive: Receive, send: Send) -> None:
+        self._app = app
+        self._installation = installation
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._pending: list[Message] = []
+        self._meter: AnswerMeter | None = None
+        self._status = 0
+        self._complete = self._cut = self._settled = False
+        self._extra: Headers = ()
+
+    async def run(self, route: Route) -> None:
+        """The whole way. Errors of the app pass through, after DONE."""
+        installation = self._installation
+        guard = installation.guard
+        now = installation.clock.now()
+        compiled = guard.compiled
+        plain = b""
+        try:
+            call = self._call = compiled.caller.call(self._scope, route)
+        except BadExchange as fault:
+            exchange = unreadable(compiled.caller.peer(self._scope), route, fault)
+        else:
+            account = NOBODY
+            try:
+                account = await self._identify(call, now)
+                reader = BodyReader(compiled.policy.body, call)
+                await self._read(reader, compiled.policy.body.timeout_s)
+                plain = reader.plain()
+                exchange = guard.read(call, account, plain, compiled)
+            except BadExchange as fault:
+                exchange = faulty(call, account, fault)
+            except _ClientLeft:
+                return
+        receipt, self._record = installation.decide(exchange, compiled, plain)
+        self._receipt = receipt
+        answer = guard.answer(receipt.decision, route.dialect)
+        if isinstance(answer, Reply):
+            self._done()
+            await self._reply(answer)
+            return
+        self._extra = answer.headers
+        self._dialect = guard.dialects.get(route.dialect, guard.dialects["json"])
+        self._words = guard.words.version
+        self._hold_at = receipt.at + HOLD_EVERY_S
+        scope = self._scope
+        scope.setdefault("state", {})["guard"] = receipt.decision
+        if exchange.fault is None:
+            scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
+        try:
+            await self._app(scope, self._replay, self._answer)
+        finally:
+            self._done()
+
+    # -- HEADERS and BODY -----------------------------------------------------------------------------------------
+
+    async def _identify(self, call: Call, now: float) -> Account:
+        """The account, with the operator's callable asked where it has to be. Raises ``BadExchange``."""
+        identities = self._installation.guard.identities
+        found = identities.resolve(call, now)
+        if not isinstance(found, NeedsDescribe):
+            return found
+        try:
+            facts = found.describe(found.credential)
+            if inspect.isawaitable(facts):
+                facts = await facts
+        except Exception as error:  # noqa: BLE001
+            # The operator's code may fail in any way; what was last known of the credential holds, else nobody passes.
+            self._installation.guard.fault("identity", error)
+            return identities.failed(call, now)
+        return identities.described(call, facts, now)
+
+    async def _read(self, reader: BodyReader, timeout_s: float) -> None:
+        """Reads the request's body to its end within its bounds; every message is kept for the app, as it came."""
+        receive, pending = self._receive, self._pending
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _ClientLeft
+                    pending.append(message)
+                    body = message.get("body", b"")
+                    if body:
+                        reader.feed(body)
+                    if not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            raise BadExchange(408, "slow_body", f"The request's body did not arrive within {timeout_s:g} s.") from None
+
+    # -- START and STREAM -----------------------------------------------------------------------------------------
+
+    async def _replay(self) -> Message:
+        """``receive`` for the app: first what guard has read, then the connection itself."""
+        if self._pending:
+            return self._pending.pop(0)
+        if self._cut:
+            return _DISCONNECTED
+        return await self._receive()
+
+    async def _answer(self, message: Message) -> None:
+        """``send`` for the app: counts what passes and changes nothing but the headers of an answer that is tagged."""
+        if self._cut:
+            return
+        kind = message["type"]
+        if kind == "http.response.body":
+            installation = self._installation
+            if self._words != installation.guard.words.version and await self._cut_short():
+                return
+            body = message.get("body", b"")
+            meter = self._meter
+            if body and meter is not None:
+                meter.feed(body)
+            await self._send(message)
+            if not message.get("more_body", False):
+                self._complete = True
+                self._done()
+            elif self._receipt.lease and (now := installation.clock.now()) >= self._hold_at:
+                self._hold_at = now + HOLD_EVERY_S
+                installation.guard.hold(self._receipt, now)
+            return
+        if kind == "http.response.start":
+            message = self._start(message)
+        await self._send(message)
+
+    def _start(self, message: Message) -> Message:
+        status = self._status = message["status"]
+        headers = message.get("headers", ())
+        content_type = content_encoding = b""
+        for name, value in headers:
+            lower = name.lower()
+            if lower == b"content-type":
+                content_type = value
+            elif lower == b"content-encoding":
+                content_encoding = value
+        self._meter = AnswerMeter(self._dialect, content_type, content_encoding)
+        self._installation.guard.identities.answered(self._receipt.exchange.account, status)
+        return {**message, "headers": [*headers, *self._extra]} if self._extra else message
+
+    async def _cut_short(self) -> bool:
+        """The operator has spoken since START: a block of this account ends its stream with the dialect's error event."""
+        installation = self._installation
+        self._words = installation.guard.words.version
+        blocked = installation.guard.cut(self._receipt, installation.clock.now())
+        if blocked is None:
+            return False
+        meter = self._meter
+        event = self._dialect.error_event(blocked) if meter is not None and meter.between_events() else b""
+        self._cut = True
+        await self._send({"type": "http.response.body", "body": event, "more_body": False})
+        self._done()
+        return True
+
+    # -- DONE -----------------------------------------------------------------------------------------------------
+
+    async def _reply(self, reply: Reply) -> None:
+        headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        if reply.status in _CLOSING:
+            headers.append((b"connection", b"close"))
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": reply.body})
+
+    def _done(self) -> None:
+        """Settles once, whatever happened. Synchronous: no cancellation can come between."""
+        if self._settled:
+            return
+        self._settled = True
+        receipt = self._receipt
+        if self._meter is not None:
+            usage = self._meter.usage(self._status, self._complete, receipt.exchange.features.input_tokens)
+        else:
+            forwarded = not receipt.decision.contained
+            usage = Usage(0, receipt.exchange.features.input_tokens if forwarded else 0, 0, False, False, forwarded)
+        self._installation.settle(receipt, usage, self._record, cut=self._cut)
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a WebSocket handshake with 403, or closes it where the server can't answer one."""
+    message = await receive()
+    if message["type"] != "websocket.connect":
+        return
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        body = b'{"error":{"message":"WebSockets are not open on this route.","type":"permission_error"}}'
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": "not open on this route"})

@@ -1,0 +1,108 @@
+"""Which protected route a request is for, whatever way its path is spelt, and wherever the app is mounted.
+
+Most particular first: an exact path of the policy, then the longest prefix (``/v1/*``). Below a prefix without a dialect of its
+own a path is read by the dialect that knows it, or whose path it ends with (``/proxy/v1/messages``); a path that none knows
+is refused or charged a flat cost, as ``[protect] unknown`` says, but never unprotected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from guard.errors import BadExchange
+from guard.paths import canonical, without_controls
+from guard.recent import Recent
+from guard.settings import Protect
+from guard.types import Route
+
+# Dialects that are none: an unknown path that is refused, and one that is charged a flat cost.
+NO_DIALECT = "none"
+FLAT = "flat"
+_LONGEST_REMEMBERED = 512
+
+
+class NotProtected(Enum):
+    """What ``Caller.route`` says of a path that the policy leaves alone: a fact of its own, not the lack of one."""
+
+    NOT_PROTECTED = "not protected"
+
+
+NOT_PROTECTED: Final = NotProtected.NOT_PROTECTED
+
+
+class Located(NamedTuple):
+    """Where a request goes: its route, its canonical path, and what is wrong with the spelling (``""``: nothing)."""
+
+    route: Route | NotProtected
+    path: str
+    fault: str = ""
+
+
+class Routes:
+    """The protected routes of one policy. ``known``: canonical path → name of the dialect that reads it."""
+
+    __slots__ = ("_exact", "_known", "_prefixes", "_recent", "_unknown", "_unspeakable")
+
+    def __init__(self, protect: Protect, known: Mapping[str, str]) -> None:
+        self._known = dict(sorted(known.items(), key=lambda item: (-len(item[0]), item[0])))
+        self._unknown = protect
+        self._exact: dict[str, Route] = {}
+        prefixes: dict[str, Route] = {}
+        for route in protect.routes or tuple(Route(path, name) for path, name in known.items()):
+            if route.pattern.endswith("/*"):
+                prefixes.setdefault(canonical(route.pattern[:-2]).rstrip("/"), route)
+            else:
+                path = canonical(route.pattern)
+                self._exact.setdefault(path, self._read_by(route, path))
+        self._prefixes = sorted(prefixes.items(), key=lambda item: -len(item[0]))
+        self._unspeakable = Route("(unreadable path)", NO_DIALECT)
+        self._recent: Recent[tuple[str, str] | str, Located] = Recent(1024)
+
+    def locate(self, scope: Mapping[str, Any]) -> Located:
+        """The route of an ASGI scope, by its full path or by the path below its ``root_path``. Never raises."""
+        path: str = scope["path"]
+        root: str = scope.get("root_path") or ""
+        key = (root, path) if root else path
+        located = self._recent.get(key)
+        if located is None:
+            located = self._locate(path, root)
+            if len(path) + len(root) <= _LONGEST_REMEMBERED:
+                self._recent.put(key, located)
+        return located
+
+    def _locate(self, raw: str, raw_root: str) -> Located:
+        try:
+            return self._match(canonical(raw), canonical(raw_root))
+        except BadExchange as fault:
+            sentence = fault.public
+        # A path that can't be brought into one spelling is only refused where it may be a protected one.
+        try:
+            located = self._match(canonical(without_controls(raw)), canonical(without_controls(raw_root)))
+        except BadExchange:
+            return Located(self._unspeakable, self._unspeakable.pattern, sentence)
+        return located if located.route is NOT_PROTECTED else located._replace(fault=sentence)
+
+    def _match(self, path: str, root: str) -> Located:
+        below = path[len(root) :] if root != "/" and path.startswith(root + "/") else path
+        for candidate in (path, below):
+            route = self._exact.get(candidate)
+            if route is not None:
+                return Located(route, candidate)
+        for candidate in (path, below):
+            for prefix, route in self._prefixes:
+                if candidate == prefix or candidate.startswith(prefix + "/"):
+                    return Located(self._read_by(route, candidate), candidate)
+        return Located(NOT_PROTECTED, path)
+
+    def _read_by(self, route: Route, path: str) -> Route:
+        """The route with its dialect: its own, else the one that knows the path, else none or flat."""
+        if route.dialect or route.flat_tokens:
+            return route if route.dialect else Route(route.pattern, FLAT, route.options, route.flat_tokens)
+        for known, dialect in self._known.items():
+            if path == known or path.endswith(known):
+                return Route(route.pattern, dialect, route.options)
+        if self._unknown.unknown == "flat":
+            return Route(route.pattern, FLAT, (), self._unknown.unknown_flat_tokens)
+        return Route(route.pattern, NO_DIALECT)

@@ -1,0 +1,193 @@
+"""Counts an answer while its bytes pass.
+
+``AnswerMeter`` sees every chunk of the app's answer after it was sent on, holds none back and changes none. Chunks are only
+laid aside; every ``BATCH_BYTES`` they are parsed together, because splitting a batch costs a third of splitting each chunk.
+So a ``feed`` is two additions, and a parse is short enough to run between two chunks.
+
+What an answer came to (``usage``) is the app's report where there is one that can be true, and the meter's own count where
+there is none, where the answer was cut off, or where the report says nothing was written although text passed. The count is
+a quarter of the UTF-8 bytes of the text that the dialect finds, and of the raw bytes where it finds none: an event that is no
+JSON, an event or answer beyond its bound, another content type. A count is never less than what was sent.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final, Literal
+
+import orjson
+
+from guard.contracts import Dialect
+from guard.sse import MAX_EVENT_BYTES, Splitter
+from guard.types import Tally, Usage
+
+BATCH_BYTES: Final = 32 * 1024
+MAX_JSON_BYTES: Final = 4 * 1024 * 1024
+_BYTES_A_TOKEN: Final = 4
+# Compressed text without a decoder at hand: about a quarter of its size, so each byte stands for four.
+_EXPANSION: Final = 4
+# One batch may inflate to this much; beyond it the answer is counted by its compressed bytes.
+_MAX_INFLATED_BYTES: Final = 8 * 1024 * 1024
+_DONE: Final = b"[DONE]"
+
+
+class AnswerMeter:
+    """Counts one answer. ``content_type`` and ``content_encoding`` are its headers' values (``b""``: absent)."""
+
+    __slots__ = (
+        "_chunks",
+        "_dialect",
+        "_expansion",
+        "_finished",
+        "_held_bytes",
+        "_inflate",
+        "_json",
+        "_json_bytes",
+        "_kind",
+        "_max_json_bytes",
+        "_raw_bytes",
+        "_splitter",
+        "passed_bytes",
+        "tally",
+    )
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        content_type: bytes,
+        content_encoding: bytes = b"",
+        *,
+        max_json_bytes: int = MAX_JSON_BYTES,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
+        self._dialect = dialect
+        self._kind = _kind(content_type)
+        self._max_json_bytes = max_json_bytes
+        self._splitter = Splitter(max_event_bytes)
+        self._chunks: list[bytes] = []
+        self._held_bytes = 0
+        self._json: list[bytes] = []
+        self._json_bytes = 0
+        self._raw_bytes = 0
+        self._inflate: Any = None
+        self._expansion = 1
+        self._finished = False
+        self.passed_bytes = 0
+        self.tally = Tally()
+        encoding = content_encoding.strip().lower()
+        if encoding in (b"gzip", b"x-gzip", b"deflate"):
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        elif encoding not in (b"", b"identity"):
+            self._kind, self._expansion = "bytes", _EXPANSION
+
+    def feed(self, chunk: bytes) -> None:
+        """Takes note of one chunk of the answer's body."""
+        self._chunks.append(chunk)
+        self._held_bytes += len(chunk)
+        if self._held_bytes >= BATCH_BYTES:
+            self._parse()
+
+    def between_events(self) -> bool:
+        """Whether an event could be written now without breaking into one that the app has begun."""
+        self._parse()
+        return self._splitter.between_events()
+
+    def finish(self) -> Tally:
+        """Parses what is left and returns the tally; further calls return the same."""
+        if not self._finished:
+            self._parse()
+            self._finished = True
+            whole = b"".join(self._json) or self._splitter.finish()
+            self._json.clear()
+            if whole:
+                self._event(whole)
+            self._raw_bytes += self._splitter.skipped_bytes
+        return self.tally
+
+    def usage(self, status: int, complete: bool, input_estimate: int) -> Usage:
+        """What the exchange came to.
+
+        ``status`` is the app's (0: it never answered), ``complete`` whether its answer reached its end, ``input_estimate`` the
+        request's own tokens where the app reports none.
+        """
+        tally = self.finish()
+        counted = self._counted_tokens(status)
+        output, reported = tally.output_tokens, tally.output_tokens >= 0
+        if counted > output and (not complete or output <= 0):
+            output, reported = counted, False
+        return Usage(
+            status=status,
+            input_tokens=tally.input_tokens if tally.input_tokens > 0 else input_estimate,
+            output_tokens=output,
+            reported=reported,
+            complete=complete,
+        )
+
+    def _counted_tokens(self, status: int) -> int:
+        text_bytes = self.tally.text_bytes
+        if status < 400:
+            # An error's own words are not the model's; in any other answer what could not be read counts as text.
+            text_bytes += self._raw_bytes
+            if not text_bytes and self.tally.output_tokens < 0:
+                text_bytes = self.passed_bytes
+        return -(-text_bytes // _BYTES_A_TOKEN)
+
+    def _parse(self) -> None:
+        """Parses the chunks laid aside."""
+        if not self._chunks:
+            return
+        batch = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
+        self._chunks.clear()
+        self._held_bytes = 0
+        self.passed_bytes += len(batch)
+        if self._inflate is not None:
+            batch = self._inflated(batch)
+        if self._kind == "sse":
+            for payload in self._splitter.feed(batch):
+                self._event(payload)
+        elif self._kind == "json":
+            self._json.append(batch)
+            self._json_bytes += len(batch)
+            if self._json_bytes > self._max_json_bytes:
+                self._kind = "bytes"
+                self._raw_bytes += self._json_bytes
+                self._json.clear()
+        else:
+            self._raw_bytes += len(batch) * self._expansion
+
+    def _event(self, payload: bytes) -> None:
+        try:
+            value = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            if payload != _DONE:
+                self._raw_bytes += len(payload)
+            return
+        if type(value) is dict:
+            self._dialect.count(value, self.tally)
+        else:
+            self._raw_bytes += len(payload)
+
+    def _inflated(self, batch: bytes) -> bytes:
+        """The batch decompressed; one that is broken or a bomb makes the rest of the answer count by its bytes."""
+        try:
+            plain: bytes = self._inflate.decompress(batch, _MAX_INFLATED_BYTES)
+        except zlib.error:
+            plain, broken = b"", True
+        else:
+            broken = bool(self._inflate.unconsumed_tail or self._inflate.unused_data)
+        if broken:
+            self._inflate = None
+            self._raw_bytes += self._json_bytes
+            self._json.clear()
+            self._kind, self._expansion = "bytes", _EXPANSION
+            return batch
+        return plain
+
+
+def _kind(content_type: bytes) -> Literal["sse", "json", "bytes"]:
+    name = content_type.partition(b";")[0].strip().lower()
+    if name == b"text/event-stream":
+        return "sse"
+    if name == b"application/json" or (name.startswith(b"application/") and name.endswith(b"+json")):
+        return "json"
+    return "bytes"

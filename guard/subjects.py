@@ -1,0 +1,155 @@
+"""Tables of metered subjects: bounded, compact, and never emptied to make room.
+
+A subject is one flat list ``[layout, level, as_of, rate, trail, level, …]``: four places for each of its meters, in the
+order that its layout names. Layouts are shared by all subjects with the same meters (Self's maps, Chambers 1989), so a
+subject costs about 350 bytes. ``trail`` is what ``meters.py`` calls one; None where costs are never estimates, empty where
+the meter has stood empty since.
+
+Only a subject whose meters are all drained is dropped, because that is the same as keeping it. It is found by a hand that
+goes round a few places for each newcomer, so that a flood of newcomers costs the same for each, however large the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from guard.meters import COST_MAX, drained
+
+Column = tuple[str, str, str]
+Subject = list[Any]
+DROPPED = -1
+"""The layout of a subject that is no longer in its table, for those who still hold it."""
+_LOOKS = 8
+_SLICE = 500
+
+
+class Table:
+    """The subjects of one kind. ``bound`` 0: none, there are as many as the policy names."""
+
+    __slots__ = ("_hand", "_ring", "bound", "name", "subjects")
+
+    def __init__(self, name: str, bound: int) -> None:
+        self.name = name
+        self.bound = bound
+        self.subjects: dict[str, Subject] = {}
+        self._ring: list[str] = []
+        self._hand = 0
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more fits, if need be in the place of a drained one. Looks at eight places, then gives up."""
+        if not self.bound or len(self.subjects) < self.bound:
+            return True
+        for _ in range(_LOOKS):
+            self._hand = self._hand + 1 if self._hand + 1 < len(self._ring) else 0
+            if is_clean(self.subjects[self._ring[self._hand]], now):
+                self._drop(self._hand)
+                return len(self.subjects) < self.bound
+        return False
+
+    def add(self, name: str, subject: Subject) -> None:
+        """Enters a subject that is not in the table."""
+        self.subjects[name] = subject
+        self._ring.append(name)
+
+    def forget(self, name: str) -> int:
+        """Forgets a subject and all that is counted within it (``name/…``); how many meters. O(table), for operators."""
+        within = name + "/"
+        found = [place for place, other in enumerate(self._ring) if other == name or other.startswith(within)]
+        meters = sum(len(self.subjects[self._ring[place]]) // 4 for place in found)
+        for place in reversed(found):
+            self._drop(place)
+        return meters
+
+    def names(self) -> list[str]:
+        """A copy of all names, in no order."""
+        return self._ring[:]
+
+    def _drop(self, place: int) -> None:
+        self.subjects.pop(self._ring[place])[0] = DROPPED
+        self._ring[place] = self._ring[-1]
+        self._ring.pop()
+
+
+def is_clean(subject: Subject, now: float) -> bool:
+    """Whether all meters of a subject are drained."""
+    for at in range(1, len(subject), 4):
+        if subject[at] > 0.0 and drained(subject[at], subject[at + 1], subject[at + 2], now) > 0.0:
+            return False
+    return True
+
+
+class Layouts:
+    """Which meter stands where in a subject. ``places[subject[0]]`` maps (limit, unit, window ordinal) to the place."""
+
+    __slots__ = ("_numbers", "places")
+
+    def __init__(self) -> None:
+        self.places: list[dict[Column, int]] = [{}]
+        self._numbers: dict[tuple[Column, ...], int] = {(): 0}
+
+    def widen(self, subject: Subject, column: Column, rate: float, now: float) -> int:
+        """Adds a meter to a subject; its place. It starts empty, or, where a reload gave a limit one more window, as full
+        as the fullest of its siblings: nobody gets a fresh budget from a reload."""
+        columns = self.places[subject[0]]
+        level = max(
+            (
+                drained(subject[at], subject[at + 1], subject[at + 2], now)
+                for sibling, at in columns.items()
+                if sibling[:2] == column[:2]
+            ),
+            default=0.0,
+        )
+        at = len(subject)
+        subject += (level, now, rate, None)
+        subject[0] = self.number((*columns, column))
+        return at
+
+    def number(self, columns: tuple[Column, ...]) -> int:
+        """The layout with these meters in this order."""
+        number = self._numbers.get(columns)
+        if number is None:
+            number = self._numbers[columns] = len(self.places)
+            self.places.append({column: 1 + 4 * place for place, column in enumerate(columns)})
+        return number
+
+
+def pieces(tables: list[Table], layouts: Layouts) -> Iterator[dict[str, Any]]:
+    """All subjects as plain data, 500 a piece; each piece stands for itself. What is added meanwhile may be missing."""
+    for table in tables:
+        names = table.names()
+        for first in range(0, len(names), _SLICE):
+            subjects = {}
+            for name in names[first : first + _SLICE]:
+                subject = table.subjects.get(name)
+                if subject is not None:
+                    # Without trails: an estimate that is under way when the process dies stays charged in full.
+                    subjects[name] = subject[:]
+                    del subjects[name][4::4]
+            columns = [list(map(list, columns)) for columns in layouts.places]
+            yield {"table": table.name, "layouts": columns, "subjects": subjects}
+
+
+def restore_piece(piece: dict[str, Any], table: Table, layouts: Layouts, now: float) -> int:
+    """Takes up one piece; how many subjects. Those that the table already holds are left as they are.
+
+    Raises ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError`` for what is no piece. A moment that lies ahead of
+    ``now`` (the machine's clock was put back) becomes ``now``: nobody waits for a clock.
+    """
+    columns = [tuple((str(a), str(b), str(c)) for a, b, c in layout) for layout in piece["layouts"]]
+    taken = 0
+    for name, kept in piece["subjects"].items():
+        layout = columns[kept[0]]
+        if len(kept) != 1 + 3 * len(layout):
+            raise ValueError("a subject has more or fewer meters than its layout")
+        if name in table.subjects or (table.bound and len(table.subjects) >= table.bound):
+            continue
+        subject: Subject = [layouts.number(layout)]
+        for at in range(1, len(kept), 3):
+            level, as_of, rate = float(kept[at]), float(kept[at + 1]), float(kept[at + 2])
+            if not (0.0 <= level <= COST_MAX and rate >= 0.0 and as_of >= 0.0):
+                raise ValueError("a meter's level, time or rate is no such number")
+            subject += (level, min(as_of, now), rate, None)
+        table.add(name, subject)
+        taken += 1
+    return taken

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from guard.errors import BadExchange
+from guard.explanation import duration, explain
+from guard.lines import audit_line
+from tests.desk import ACCOUNT, full_receipt, receipt
+
+
+def test_an_explanation_names_what_a_person_needs() -> None:
+    """When, what, why, the limit's state, the evidence, whose, what the client was told, and the way to undo it."""
+    text = explain(audit_line(full_receipt(), "feed"))
+    for part in (
+        "2023-11-14 22:13:20 UTC: this exchange was limited (429).",
+        "Limit free: 20 requests in 60 s, 0 left, room again in 12 s.",
+        "reasoning_elicitation (content) +2.12 nats: asks for every step",
+        "'suspected' would have said degrade",
+        f"Account {ACCOUNT}",
+        "The client was told: Too many requests.",
+        f"guard forgive {ACCOUNT}",
+    ):
+        assert part in text
+
+
+def test_what_was_only_observed_is_told_as_such() -> None:
+    """Nobody should tell a customer that he was refused when he wasn't."""
+    text = explain(audit_line(receipt("refuse", enforced=False, rule="known-cluster"), "feed"))
+    assert "would have been refused; nothing was done" in text
+    assert "the rule 'known-cluster' holds" in text
+
+
+def test_a_fault_is_told_instead_of_a_verdict() -> None:
+    """A request that couldn't be read was not suspected of anything."""
+    text = explain(audit_line(receipt("refuse", fault=BadExchange(400, "not_json", "no JSON")), "feed"))
+    assert "could not be judged (not_json, status 400)" in text
+    assert "guard forgive" not in text
+
+
+@pytest.mark.parametrize("record", [{}, {"quotas": [{}], "evidence": [{}], "fault": {}}, {"at": 0, "shadow": []}])
+def test_lines_of_other_versions_are_explained_as_far_as_they_go(record: dict[str, object]) -> None:
+    """A missing field is no reason to fail at three in the morning."""
+    assert "this exchange" in explain(record)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.25, "0.25 s"), (12, "12 s"), (60, "1 min"), (90, "90 s"), (7200, "2 h"), (86400, "1 d"), (604800, "7 d")],
+)
+def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
+    """The largest unit that loses nothing worth reading."""
+    assert duration(seconds) == words

@@ -1,0 +1,44 @@
+"""The bounded memory of what was used lately."""
+
+from __future__ import annotations
+
+from guard.recent import Recent
+
+
+def test_it_never_holds_more_than_its_bound() -> None:
+    """A hundred thousand new keys leave at most ``most`` entries."""
+    recent: Recent[int, int] = Recent(100)
+    for number in range(100_000):
+        recent.put(number, number)
+        assert number < 1000 or len(recent._new) + len(recent._old) <= 100
+
+    assert len(recent) <= 100
+    assert recent.get(99_999) == 99_999
+    assert recent.get(0) is None
+
+
+def test_what_is_used_stays() -> None:
+    """A key that is read between floods of new ones is not forgotten; one that isn't, is."""
+    recent: Recent[int, str] = Recent(100)
+    recent.put(-1, "used")
+    recent.put(-2, "idle")
+    for number in range(10_000):
+        recent.put(number, "new")
+        if number % 40 == 0:
+            assert recent.get(-1) == "used"
+
+    assert -1 in recent
+    assert -2 not in recent
+
+
+def test_a_dropped_key_is_gone_and_listed_once_before() -> None:
+    """A key that stands in both halves is one entry, and dropping it drops both."""
+    recent: Recent[str, int] = Recent(4)
+    for key in "abc":
+        recent.put(key, 1)
+    recent.get("a")
+
+    assert sorted(recent) == ["a", "b", "c"]
+    recent.drop("a")
+    assert recent.get("a") is None
+    assert len(recent) == 2
