@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from guard.pipeline import Guard
 
 __version__ = "0.1.0"
-__all__ = ["AccountFacts", "Decision", "Guard", "GuardError", "GuardMiddleware", "InstallError", "Policy", "PolicyError"]
+__all__ = [
+    "AccountFacts",
+    "Decision",
+    "Guard",
+    "GuardError",
+    "GuardMiddleware",
+    "InstallError",
+    "Policy",
+    "PolicyError",
+]
 
 # Imported when first asked for: `guard --help` and a `describe` module need neither the pipeline nor its libraries.
 _LATE = {"Guard": "guard.pipeline", "GuardMiddleware": "guard.middleware"}

@@ -86,7 +86,8 @@ class AdminServer:
         self._write_s = write_s
         self._token: AdminToken | None = None
         self._servers: list[asyncio.Server] = []
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._closing = False
         self._inode: tuple[int, int] | None = None
         if admin.tcp:
             self._token = AdminToken(admin.token_file)
@@ -98,6 +99,7 @@ class AdminServer:
         """Listens. A second call while it does changes nothing."""
         if self._servers:
             return
+        self._closing = False
         try:
             if self._admin.socket:
                 bound = open_socket(self._admin.socket)
@@ -130,10 +132,11 @@ class AdminServer:
         """Ends every connection and takes the socket away, if it is still this server's."""
         for server in self._servers:
             server.close()
-        for task in self._open:
-            task.cancel()
+        self._closing = True
+        for writer in self._open.values():
+            writer.transport.abort()
         if self._open:
-            await asyncio.gather(*self._open, return_exceptions=True)
+            await asyncio.wait(tuple(self._open))
         self._servers.clear()
         if self._inode is not None and _inode(self._admin.socket) == self._inode:
             with contextlib.suppress(FileNotFoundError):
@@ -157,12 +160,13 @@ class AdminServer:
                 self.refused += 1
                 await self._write(writer, _error("too many connections; close one"))
                 return
-            self._open.add(task)
+            self._open[task] = writer
             await self._converse(reader, writer, by, address)
         except (OSError, TimeoutError):
-            return  # a client that vanished, stalled or never finished its line
+            # A client that vanished, stalled or never finished its line. Closing would wait until it takes what it is owed.
+            writer.transport.abort()
         finally:
-            self._open.discard(task)
+            self._open.pop(task, None)
             writer.close()
 
     async def _converse(
@@ -200,9 +204,10 @@ class AdminServer:
         arguments = {name: value for name, value in asked.items() if name not in {"verb", "token"}}
         steps = self._control.steps(asked["verb"], arguments, by=by, now=self._clock.now())
         try:
-            while True:
+            while not self._closing:
                 next(steps)
                 await asyncio.sleep(0)
+            return _error("guard is ending")
         except StopIteration as end:
             return {"ok": True, **end.value}
         except GuardError as error:

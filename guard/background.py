@@ -73,7 +73,9 @@ class Background:
     @contextlib.contextmanager
     def _on_hangup(self):  # type: ignore[no-untyped-def]
         """SIGHUP reloads the policy, where nobody else has claimed the signal and this is the main thread."""
-        free = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        free = (
+            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        )
         loop = asyncio.get_running_loop()
         if free:
             loop.add_signal_handler(signal.SIGHUP, self._hangup.set)

@@ -31,6 +31,8 @@ def call(address: str, verb: str, *, token: str = "", timeout_s: float = TIMEOUT
         ) from error
     except OSError as error:
         raise AdminError(_remedy(address, error)) from error
+    if not line:
+        raise AdminError(f"guard at {address} hung up without an answer: its log says why, or it is just ending")
     try:
         answer: Any = json.loads(line)
     except ValueError as error:

@@ -7,7 +7,6 @@ metrics. ``registry.py`` finds it. Plug-ins import the words (layer 0) and this 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.types import Ask, Decision, Quota, Route, Tally
@@ -118,8 +117,7 @@ class Taken(NamedTuple):
     shadow: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(NamedTuple):
     """Concurrency to be held, all or none, as a lease that ends by itself at ``ends_at``."""
 
     wanted: tuple[Charge, ...]

@@ -125,6 +125,8 @@ class Control:
         """Tells audit, metrics and log that another policy is in force; what it protects less is said aloud."""
         self._stale = ""
         self._audit.use(after)
+        if self._recorder is not None:
+            self._recorder.use(after)
         self._metrics.expect([*(rule.id for rule in after.rules), *(limit.id for limit in after.limits)])
         self._metrics.reloaded(ok=True, digest=after.digest)
         weaker = loosened(before, after)
@@ -250,12 +252,13 @@ class Control:
 
     def _note_read(self, verb: str, by: str, now: float) -> None:
         if verb in FREQUENT:
-            last = self._read_at.get((verb, by))
+            by_whom = by.partition(" pid ")[0]  # each run of the command line is a process of its own
+            last = self._read_at.get((verb, by_whom))
             if last is not None and now - last < FREQUENT_EVERY_S:
                 return
             if len(self._read_at) >= MAX_READERS:
                 self._read_at.clear()
-            self._read_at[verb, by] = now
+            self._read_at[verb, by_whom] = now
         self._audit.event("read", now, by=by, verb=verb)
 
 

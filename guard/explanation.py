@@ -50,7 +50,8 @@ def _lines(record: JSONObject) -> Iterator[str]:
     elif record.get("rule"):
         yield f"Why: the rule {record['rule']!r} holds{_because(record)}."
     elif action == "limit":
-        yield f"Why: the limit {', '.join(map(str, record.get('reasons', ())))} is used up."
+        limit, *unit = map(str, record.get("reasons") or ("?",))
+        yield f"Why: the limit {limit!r} has no room left{f' ({unit[0]})' if unit else ''}."
     elif record.get("reasons"):
         yield f"Why: {', '.join(map(str, record['reasons']))}."
     if record.get("private"):
@@ -59,7 +60,7 @@ def _lines(record: JSONObject) -> Iterator[str]:
         yield (
             f"Limit {quota.get('limit')}: {_amount(quota.get('amount'))} {quota.get('unit')} in "
             f"{duration(float(quota.get('window_s') or 0))}, {_amount(quota.get('remaining'))} left, "
-            f"room again in {duration(float(quota.get('reset_s') or 0))}."
+            f"all of it again in {duration(float(quota.get('reset_s') or 0))}."
         )
     yield f"Score {float(record.get('score') or 0):.2f} (band {record.get('band', 'low')}){_cluster(record)}."
     for item in record.get("evidence", ()):
@@ -79,7 +80,7 @@ def _lines(record: JSONObject) -> Iterator[str]:
             if record.get("enforced")
             else f"It would be told: {record['public']}"
         )
-    if account and action != "allow" and not fault:
+    if account and action != "allow" and not fault and (record.get("rule") or record.get("evidence")):
         yield f"If this is a mistake: guard forgive {account}    or for good: guard grant {account} --why …"
 
 

@@ -6,8 +6,9 @@ Specification, version 1 (so that a faster implementation can replace this one b
 * facets are keyed 64-bit hashes (``hashing.py``) of: the system prompt as it stands (kind ``system``), the tool list as
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
   header names in the client's order and its product name (``stack``). A part that is empty has no facet.
-* ``digest`` is the keyed hash of parameters, tools and ``text``, each preceded by its length: two requests with one digest
-  ask the same thing.
+* ``digest`` is the keyed hash of the facets of system, tools and parameters (8 bytes each, little-endian, those there are,
+  preceded by their length in decimal digits and a colon) and of ``text`` without the system prompt: two requests with one
+  digest ask the same thing.
 * readings are those of the content signals on the same text, rounded to 4 decimals, readings of 0 left out, by name.
 * input tokens are ⌈bytes of text / 4⌉ plus ``MEDIA_TOKENS`` for every image, file or audio part.
 
@@ -22,58 +23,82 @@ from typing import Any
 from guard.contracts import Signal
 from guard.errors import ExchangeLogError
 from guard.hashing import HashKey
+from guard.recent import Recent
 from guard.types import Ask, Facet, Features
 
 VERSION = 1
 MEDIA_TOKENS = 1_000
-FACET_KINDS = ("system", "tools", "parameters", "stack")
+_MOST_KNOWN = 2_048
+_LONGEST_KNOWN = 2_048
 
 
 class Fingerprinter:
     """Turns an ``Ask`` into ``Features`` under one hashing key."""
 
-    __slots__ = ("_key", "_signals")
+    __slots__ = ("_key", "_known", "_signals")
 
     def __init__(self, key: HashKey, signals: Iterable[Signal]) -> None:
         self._key = key
-        self._signals = tuple(sorted(signals, key=lambda signal: signal.name))
+        self._signals = tuple((signal.name, signal.read) for signal in sorted(signals, key=lambda signal: signal.name))
+        # Parameters and stacks repeat from request to request; neither is anybody's text.
+        self._known: Recent[tuple[str, bytes], Facet] = Recent(_MOST_KNOWN)
 
     def features(self, ask: Ask, stack: bytes, account: str) -> Features:
         """``stack`` are the client's header names, ``account`` the account's key: a sub-user is hashed together with it."""
-        facet = self._key.facet
-        pieces = [ask.system] if ask.system else []
-        pieces += [turn.text for turn in ask.turns]
-        pieces += ask.texts
-        text = "\n".join(pieces).encode()
-        tools, parameters = ask.tools, ask.parameters
+        hash_of = self._key.facet
+        system, parameters, tools = ask.system, ask.parameters, ask.tools
+        turns = [turn[1] for turn in ask.turns]
+        if ask.texts:
+            turns += ask.texts
+        spoken = "\n".join(turns).encode()
         facets = []
-        if ask.system:
-            facets.append(Facet("system", facet("system", ask.system.encode())))
+        marks = b""
+        if system:
+            head = system.encode()
+            text = b"%b\n%b" % (head, spoken)
+            facet = Facet("system", hash_of("system", head))
+            facets.append(facet)
+            marks += facet[1].to_bytes(8, "little")
+        else:
+            text = spoken
         if tools:
-            facets.append(Facet("tools", facet("tools", tools)))
+            facet = Facet("tools", hash_of("tools", tools))
+            facets.append(facet)
+            marks += facet[1].to_bytes(8, "little")
         if parameters:
-            facets.append(Facet("parameters", facet("parameters", parameters)))
+            facet = self._remembered("parameters", parameters)
+            facets.append(facet)
+            marks += facet[1].to_bytes(8, "little")
         if stack:
-            facets.append(Facet("stack", facet("stack", stack)))
+            facets.append(self._remembered("stack", stack))
         readings = []
-        for signal in self._signals:
-            reading = signal.read(ask, text)
+        for name, read in self._signals:
+            reading = read(ask, text)
             if reading > 0.0:
-                readings.append((signal.name, round(reading, 4)))
+                readings.append((name, round(reading, 4)))
+        user = ask.user
         return Features(
-            version=VERSION,
-            dialect=ask.dialect,
-            model=ask.model,
-            stream=ask.stream,
-            facets=tuple(facets),
-            readings=tuple(readings),
-            input_tokens=(len(text) + 3) // 4 + MEDIA_TOKENS * ask.media,
-            budget_tokens=ask.budget_tokens,
-            choices=ask.choices,
-            turns=len(ask.turns),
-            user=self._key.identifier("user", f"{account}\n{ask.user}".encode()) if ask.user else "",
-            digest=facet("digest", b"%d\n%b%d\n%b%b" % (len(parameters), parameters, len(tools), tools, text)),
+            VERSION,
+            ask.dialect,
+            ask.model,
+            ask.stream,
+            tuple(facets),
+            tuple(readings),
+            (len(text) + 3) // 4 + MEDIA_TOKENS * ask.media,
+            ask.budget_tokens,
+            ask.choices,
+            len(ask.turns),
+            self._key.identifier("user", f"{account}\n{user}".encode()) if user else "",
+            hash_of("digest", b"%d:%b%b" % (len(marks), marks, spoken)),
         )
+
+    def _remembered(self, kind: str, value: bytes) -> Facet:
+        facet = self._known.get((kind, value))
+        if facet is None:
+            facet = Facet(kind, self._key.facet(kind, value))
+            if len(value) <= _LONGEST_KNOWN:
+                self._known.put((kind, value), facet)
+        return facet
 
 
 def dump(features: Features) -> dict[str, Any]:

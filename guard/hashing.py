@@ -22,7 +22,18 @@ class HashKey:
         if not secret:
             raise ValueError("the hashing key is empty")
         key = blake2b(secret, digest_size=64, person=b"guard key").digest()
-        kinds = ("account", "credential", "network", "org", "payment", "signup", "user", "reference", "conversation", "audit")
+        kinds = (
+            "account",
+            "credential",
+            "network",
+            "org",
+            "payment",
+            "signup",
+            "user",
+            "reference",
+            "conversation",
+            "audit",
+        )
         self._ids = {kind: blake2b(digest_size=16, key=key, person=f"id:{kind}"[:16].encode()) for kind in kinds}
         facets = ("system", "tools", "parameters", "stack", "digest")
         self._facets = {kind: blake2b(digest_size=8, key=key, person=f"facet:{kind}"[:16].encode()) for kind in facets}

@@ -45,7 +45,7 @@ def health(
     if not audit.path:
         warnings.append("no audit is kept: set [audit] file or [state] dir")
     if metrics.unprotected:
-        warnings.append(f"{metrics.unprotected} JSON POSTs went to paths that guard does not protect")
+        warnings.append(f"JSON POSTs to paths that guard does not protect: {metrics.unprotected}")
     return {
         "health": "degraded" if broken else "ok",
         "because": broken,

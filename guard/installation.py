@@ -95,7 +95,9 @@ class Installation:
 
     def passed_by(self, scope: Mapping[str, Any]) -> None:
         """A request went to a path that guard doesn't protect: JSON POSTs are counted, for a model may listen there."""
-        if scope["method"] == "POST" and any(n.lower() == b"content-type" and b"json" in v.lower() for n, v in scope["headers"]):
+        if scope["method"] == "POST" and any(
+            n.lower() == b"content-type" and b"json" in v.lower() for n, v in scope["headers"]
+        ):
             self.metrics.unprotected += 1
 
     def lets_websocket(self, scope: Mapping[str, Any]) -> bool:
@@ -142,7 +144,9 @@ class Installation:
         """Does what is due, in slices of at most a few milliseconds; ``hangup``: read the policy file now."""
         if self._file is not None:
             before = self.guard.policy
-            self._take_up(before, self._file.reload(now) if hangup else self._file.poll(now), now, "SIGHUP" if hangup else "watch")
+            self._take_up(
+                before, self._file.reload(now) if hangup else self._file.poll(now), now, "SIGHUP" if hangup else "watch"
+            )
             yield
         self.audit.flush(now)
         self.recorder.flush(now)
@@ -202,7 +206,9 @@ class Installation:
 
     def _loaded(self) -> PolicyFile:
         if self._file is None:
-            raise StateError("this guard was given a compiled policy, there is no file to read; restart it with another one")
+            raise StateError(
+                "this guard was given a compiled policy, there is no file to read; restart it with another one"
+            )
         return self._file
 
     def _reload_now(self, now: float) -> Policy:

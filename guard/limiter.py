@@ -130,7 +130,10 @@ class Limiter:
                 view = view or View(exchange, assessment, now, granted)
                 if not holds(view):
                     continue
-            subject, personal = _subject(per, exchange) if per else ("", False)
+            if kind == "account":
+                subject, personal = account.key, True
+            else:
+                subject, personal = _subject(per, exchange)
             # A stranger's own meters are the strangers'; of those it would share it takes nothing yet.
             own = (account.shard, stranger and personal, personal or not stranger, kind, shadow)
             f = factor if personal else 1.0
@@ -139,10 +142,11 @@ class Limiter:
                 charges.append(_made(Charge, (meter, costs[place], amount * f, rate * f, *own, place > 0)))
             if concurrent:
                 most = max(1.0, floor(concurrent * f))
-                slots.append(Charge((limit, "concurrent", "0", subject), 1.0, most, 0.0, *own))
+                meter = (limit, "concurrent", "0", subject)
+                slots.append(_made(Charge, (meter, 1.0, most, 0.0, *own, False)))
         if not charges and not slots:
             return _UNLIMITED
-        taken, lease = self._store.take(charges, Slots(tuple(slots), now + self._lease_s), now)
+        taken, lease = self._store.take(charges, _made(Slots, (tuple(slots), now + self._lease_s)), now)
         asked = (*charges, *slots)
         lacking = tuple(dict.fromkeys([asked[number].meter[0] for number in taken.shadow])) if taken.shadow else ()
         if taken.refused >= 0:
@@ -158,7 +162,8 @@ class Limiter:
                 booked.append(_made(Reserved, (booked_at, charge[0][1], charge[1])))
             if stranger and (not charge[6] or account.status == "provisional"):
                 pending.append(Reserved(charge[0], charge[0][1], charge[1]))
-        return Admission(True, "", "", 0.0, tuple(booked), tuple(pending), lease, lacking, asked, taken.levels)
+        outcome = (True, "", "", 0.0, tuple(booked), tuple(pending), lease, lacking, asked, taken.levels)
+        return _made(Admission, outcome)
 
     def settle(self, receipt: Receipt, usage: Usage, now: float) -> None:
         """Corrects what was reserved to what the exchange came to, and gives back its slots. A second call changes nothing."""
@@ -253,8 +258,6 @@ def _compile(limit: Limit) -> _Plan:
 def _subject(per: tuple[str, ...], exchange: Exchange) -> tuple[str, bool]:
     """Whose meter it is, and whether that is a single account's (or its user's). The account comes first, for ``forget``."""
     account = exchange.account
-    if per == ("account",):
-        return account.key, True
     personal = False
     parts = []
     for part in per:

@@ -21,7 +21,7 @@ EVENTS = MappingProxyType(
     {
         "start": "guard protects an app; fields: mode, policy, digest",
         "stop": "guard ends",
-        "routes": "at start-up, a line for each route of the app; fields: path, dialect (or \"not protected\")",
+        "routes": 'at start-up, a line for each route of the app; fields: path, dialect (or "not protected")',
         "warning": "guard runs, but something about its surroundings will cost the operator; field: what",
         "reload": "a changed policy is in force; fields: policy, digest, loosened",
         "reload_failed": "a changed policy has mistakes; the last good one stays in force; field: why",

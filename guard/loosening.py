@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from guard.settings import Limit, Policy, Window
+from guard.settings import Limit, Network, Policy, Window
 from guard.types import ACTIONS
 
 _MODES = ("off", "observe", "enforce")
@@ -33,7 +33,7 @@ def _differences(before: Policy, after: Policy) -> Iterator[str]:
         yield "WebSockets are let through"
     if before.identity.anonymous == "refuse" and after.identity.anonymous != "refuse":
         yield "requests without a credential are no longer refused"
-    if not set(after.trust.hops) <= set(before.trust.hops):
+    if not all(any(_within(hop, known) for known in before.trust.hops) for hop in after.trust.hops):
         yield "more hops are trusted"
     rules = {rule.id: rule for rule in after.rules}
     for rule in before.rules:
@@ -58,6 +58,10 @@ def _differences(before: Policy, after: Policy) -> Iterator[str]:
         yield "the operator's channel has no token any more"
     if (before.audit.file or before.state.dir) and not (after.audit.file or after.state.dir):
         yield "no audit is written any more"
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type] # the same version
 
 
 def _is_wider(before: Limit, after: Limit) -> bool:

@@ -86,7 +86,8 @@ OWN_REASONS = (
 
 
 class Metrics(Collector):
-    """The counters of one guard. ``dialects`` are all there are; ``reasons`` are known names (``expect`` adds more).
+    """The counters of one guard. ``dialects`` are all plug-ins there are (``flat`` and ``none`` are added: routes without
+    one); ``reasons`` are known names (``expect`` adds more).
 
     The registry is its own: nothing is added to the process's default one.
     """
@@ -101,7 +102,7 @@ class Metrics(Collector):
             (action, enforced, dialect): 0
             for action in (*ACTIONS, OTHER)
             for enforced in (True, False)
-            for dialect in (*sorted(set(dialects)), OTHER)
+            for dialect in (*sorted({"flat", "none", *dialects}), OTHER)
         }
         self._bands = dict.fromkeys((*BANDS, OTHER), 0)
         self._reasons = dict.fromkeys((*sorted(OWN_REASONS), OTHER), 0)

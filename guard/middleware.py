@@ -73,6 +73,7 @@ class GuardMiddleware:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app's own lifespan, with guard's round it: ready before the app says so, closed after it has ended."""
+
         async def started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:

@@ -23,12 +23,12 @@ from guard.body import parse
 from guard.call import Caller
 from guard.conditions import View, bind
 from guard.contracts import Action, Dialect, Forward, Keeper, Reply, Store
-from guard.decision import CONTAINING, Found, References, decide, refuse_fault
+from guard.decision import CONTAINING, Found, References, allowed, decide, refuse_fault
 from guard.errors import AdminError, BadExchange, StateError
 from guard.fingerprint import Fingerprinter
 from guard.hashing import HashKey
 from guard.identity import Identities
-from guard.limiter import Limiter
+from guard.limiter import Admission, Limiter
 from guard.policy import Judge, Judgement
 from guard.registry import discover
 from guard.routes import FLAT, NO_DIALECT
@@ -37,6 +37,7 @@ from guard.settings import Grant, Policy
 from guard.types import Account, Call, Decision, Exchange, Features, JSONObject, Peer, Receipt, Route, Usage
 from guard.words import Block, Words, subject
 
+ADMITTED = Admission(True)
 NOBODY = Account(key="", status="anonymous")
 OWN_FAULT = BadExchange(
     503, "guard_fault", "The request could not be checked. Try again in a moment.", "a stage of guard failed"
@@ -105,9 +106,16 @@ class Guard:
         try:
             dialect = call.route.dialect
             if dialect == FLAT:
-                return Exchange(account, call.peer, call.path, replace(_UNREAD, dialect=FLAT, input_tokens=call.route.flat_tokens))
+                return Exchange(
+                    account, call.peer, call.path, replace(_UNREAD, dialect=FLAT, input_tokens=call.route.flat_tokens)
+                )
             if dialect == NO_DIALECT:
-                raise BadExchange(404, "no_dialect", "This path is not open: no API is known for it.", f"{call.route.pattern}: no dialect")
+                raise BadExchange(
+                    404,
+                    "no_dialect",
+                    "This path is not open: no API is known for it.",
+                    f"{call.route.pattern}: no dialect",
+                )
             return self.understand(call, account, parse(plain, (compiled or self.compiled).policy.body))
         except BadExchange as fault:
             return faulty(call, account, fault)
@@ -122,7 +130,9 @@ class Guard:
         except Exception as error:
             self.fault("fingerprint", error)
             length = len(ask.system) + sum(len(turn.text) for turn in ask.turns)
-            features = Features(0, ask.dialect, ask.model, ask.stream, (), (), length // 4 + 1, ask.budget_tokens, ask.choices)
+            features = Features(
+                0, ask.dialect, ask.model, ask.stream, (), (), length // 4 + 1, ask.budget_tokens, ask.choices
+            )
         return Exchange(account, call.peer, call.path, features)
 
     def decide(self, exchange: Exchange, now: float, compiled: Compiled | None = None) -> Receipt:
@@ -153,32 +163,28 @@ class Guard:
             judgement = compiled.judge.judge(View(exchange, assessment, now, granted))
         else:
             judgement = Judgement("refuse", "block", reasons=("block",))
-        found = Found(
-            assessment,
-            judgement.action,
-            judgement.rule,
-            judgement.public,
-            judgement.reasons,
-            judgement.shadow,
-            judgement.options,
-            judgement.retry_after_s,
-            grant=grant.subject if grant else "",
-            told=grant.told if grant else True,
-        )
-        if enforced and judgement.action in CONTAINING:
+        action, rule, public, reasons, shadow, options, wait_s = judgement
+        if enforced and action in CONTAINING:
             # Nothing is used, so nothing is reserved: a refusal costs the account no budget.
-            return Receipt(exchange, decide(found, reference, enforced=True), now)
-        admission = compiled.limiter.take(exchange, assessment, now, granted=granted)
+            admission = ADMITTED
+        else:
+            admission = compiled.limiter.take(exchange, assessment, now, granted=granted)
         if admission.shadow:
-            found = found._replace(shadow=found.shadow + tuple((limit, "limit") for limit in admission.shadow))
-        if not admission.admitted:
-            found = found._replace(
-                limited=admission.limit,
-                unit=admission.unit,
-                limit_retry_after_s=admission.retry_after_s,
-                quotas=admission.quotas,
-            )
-        decision = decide(found, reference, enforced=enforced)
+            shadow += tuple([(limit, "limit") for limit in admission.shadow])
+        if action == "allow" and admission.admitted and not granted and not shadow:
+            decision = allowed(assessment, reference, rule, enforced=enforced)
+        else:
+            found = Found(assessment, action, rule, public, reasons, shadow, options, wait_s)
+            if not admission.admitted:
+                found = found._replace(
+                    limited=admission.limit,
+                    unit=admission.unit,
+                    limit_retry_after_s=admission.retry_after_s,
+                    quotas=admission.quotas,
+                )
+            if grant is not None:
+                found = found._replace(grant=grant.subject, told=grant.told)
+            decision = decide(found, reference, enforced=enforced)
         return Receipt(exchange, decision, now, admission.reserved, admission.pending, admission.lease)
 
     def answer(self, decision: Decision, dialect: str) -> Forward | Reply:
@@ -293,7 +299,6 @@ class Guard:
         bound = bind(policy, self.key)
         paths = {path: name for name, dialect in self.dialects.items() for path in dialect.paths}
         return Compiled(bound, Caller(bound, paths), Judge(bound), Limiter(bound, self.store))
-
 
 
 def faulty(call: Call, account: Account, fault: BadExchange) -> Exchange:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from guard.body import BodyReader
 from guard.contracts import Reply
+from guard.eager import Waiting, first_step, rest
 from guard.errors import BadExchange
 from guard.identity import NeedsDescribe
 from guard.pipeline import NOBODY, faulty, unreadable
@@ -129,21 +130,28 @@ class Responder:
 
     async def _read(self, reader: BodyReader, timeout_s: float) -> None:
         """Reads the request's body to its end within its bounds; every message is kept for the app, as it came."""
-        receive, pending = self._receive, self._pending
+        # Most requests are there whole when they are asked for, and a timer costs more than reading them.
+        message = first_step(self._receive())
+        if type(message) is not Waiting and self._take(message, reader):
+            return
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _ClientLeft
-                    pending.append(message)
-                    body = message.get("body", b"")
-                    if body:
-                        reader.feed(body)
-                    if not message.get("more_body", False):
-                        return
+                if type(message) is Waiting and self._take(await rest(message), reader):
+                    return
+                while not self._take(await self._receive(), reader):
+                    pass
         except TimeoutError:
             raise BadExchange(408, "slow_body", f"The request's body did not arrive within {timeout_s:g} s.") from None
+
+    def _take(self, message: Message, reader: BodyReader) -> bool:
+        """Takes one message of the request; True where it was the last."""
+        if message["type"] == "http.disconnect":
+            raise _ClientLeft
+        self._pending.append(message)
+        body = message.get("body", b"")
+        if body:
+            reader.feed(body)
+        return not message.get("more_body", False)
 
     # -- START and STREAM -----------------------------------------------------------------------------------------
 

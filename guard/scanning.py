@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
+from typing import Any
 
 import hyperscan
 
@@ -43,9 +44,15 @@ class Patterns:
 
     def reading(self, text: bytes) -> float:
         """1 − Π(1 − strength) over the patterns found in ``text`` (valid UTF-8); 0 where none is."""
-        missing = 1.0
         found: list[int] = []
-        self._database.scan(text, match_event_handler=lambda id_, start, end, flags, context: found.append(id_))
+        self._database.scan(text, _note, context=found)
+        if not found:
+            return 0.0
+        missing = 1.0
         for id_ in found:
             missing *= 1.0 - self._strengths[id_]
         return 1.0 - missing
+
+
+def _note(id_: int, start: int, end: int, flags: int, found: Any) -> None:
+    found.append(id_)

@@ -27,7 +27,7 @@ _SLICE = 500
 class Table:
     """The subjects of one kind. ``bound`` 0: none, there are as many as the policy names."""
 
-    __slots__ = ("_hand", "_ring", "bound", "name", "subjects")
+    __slots__ = ("_full_at", "_hand", "_ring", "bound", "name", "subjects")
 
     def __init__(self, name: str, bound: int) -> None:
         self.name = name
@@ -35,16 +35,20 @@ class Table:
         self.subjects: dict[str, Subject] = {}
         self._ring: list[str] = []
         self._hand = 0
+        self._full_at = -1.0
 
     def has_room(self, now: float) -> bool:
         """Whether one more fits, if need be in the place of a drained one. Looks at eight places, then gives up."""
         if not self.bound or len(self.subjects) < self.bound:
             return True
+        if now == self._full_at:
+            return False  # the next meter of the same request
         for _ in range(_LOOKS):
             self._hand = self._hand + 1 if self._hand + 1 < len(self._ring) else 0
             if is_clean(self.subjects[self._ring[self._hand]], now):
                 self._drop(self._hand)
                 return len(self.subjects) < self.bound
+        self._full_at = now
         return False
 
     def add(self, name: str, subject: Subject) -> None:

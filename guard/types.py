@@ -11,7 +11,7 @@ Times are seconds since 1970 (``_s`` for durations), sizes are bytes or tokens a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, dataclass_transform
 
 from guard.errors import BadExchange
 
@@ -23,6 +23,18 @@ BANDS = ("low", "watch", "suspect", "confirmed")
 # Severity rises from left to right (../shared/eval/FORMAT.md has the same order).
 ACTIONS = ("allow", "tag", "delay", "limit", "degrade", "challenge", "refuse")
 UNKNOWN = "unknown"
+
+_T = TypeVar("_T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[_T]) -> type[_T]:
+    """A frozen value of the request path.
+
+    To type checkers it is a frozen dataclass: assigning a field is an error. At run time it is made without the guard of
+    ``frozen=True``, which costs a tenth of a microsecond for each field of each value: 8 µs a request in all.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 # -- headers -------------------------------------------------------------------------------------------------------
@@ -61,7 +73,7 @@ class Peer:
     """Whether a declared hop stands before guard and vouches for the rest."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """A request before its body: what the HEADERS phase settles.
 
@@ -140,7 +152,7 @@ class Turn(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ask:
     """A request as its dialect reads it. Holds text: it is born in the dialect and dies in the fingerprint stage."""
 
@@ -178,7 +190,7 @@ class Facet(NamedTuple):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Features:
     """A request without its text: what every later stage works on, and what a record keeps of it."""
 
@@ -200,7 +212,7 @@ class Features:
     """Keyed 64-bit hash of the whole request's meaning: equal for a retry."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exchange:
     """One request, as the synchronous core decides it."""
 
@@ -226,7 +238,7 @@ class Quota(NamedTuple):
     reset_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """What one signal adds: ``nats`` of log-odds (before the group's cap), its group and a short reason."""
 
@@ -236,7 +248,7 @@ class Evidence:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Assessment:
     """What scoring holds of an exchange: the score, its band, the account's standing (0 to 1) and f, and the evidence."""
 
@@ -248,7 +260,7 @@ class Assessment:
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """What guard decided about one exchange. Stands in ``scope["state"]["guard"]``.
 
@@ -292,7 +304,7 @@ class Reserved(NamedTuple):
     cost: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Receipt:
     """What was reserved where. Settlement and refund use it, never a new look-up."""
 
@@ -306,7 +318,7 @@ class Receipt:
     """The id of the concurrency slots held, 0: none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """What an exchange came to.
 

@@ -50,10 +50,6 @@ def refused(reader: Caller, asked: dict[str, Any]) -> tuple[int, str]:
     return caught.value.status, caught.value.reason
 
 
-def peer(trust: Trust, *headers: Header, client: tuple[str, int] | None = ("198.51.100.7", 5000)) -> Peer:
-    return called(caller(trust), scope(*headers, client=client)).peer
-
-
 # -- the frame ------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def test_status_says_what_is_broken(desk: Desk, tmp_path: Path) -> None:
     assert "the last good policy stays in force" in because
     assert "the audit can't be written: it is a folder" in because
     assert "no state dir" in warnings
-    assert "5 JSON POSTs went to paths that guard does not protect" in warnings
+    assert "JSON POSTs to paths that guard does not protect: 5" in warnings
     assert answer["stale_policy"] is True
 
 
@@ -109,12 +110,12 @@ def test_reads_are_audited_too(desk: Desk) -> None:
     """Whoever looks at a record is named; probes that ask all day have one line a minute."""
     desk.ask("explain", reference="abc", by="uid 5 pid 1")
     for second in range(120):
-        desk.ask("status", by="uid 6 pid 1", now=NOW + second)
+        desk.ask("status", by=f"uid 6 pid {second}", now=NOW + second)
     reads = [json.loads(line) for line in desk.events().splitlines() if '"read"' in line]
     assert [(line["verb"], line["by"]) for line in reads] == [
         ("explain", "uid 5 pid 1"),
-        ("status", "uid 6 pid 1"),
-        ("status", "uid 6 pid 1"),
+        ("status", "uid 6 pid 0"),
+        ("status", "uid 6 pid 60"),
     ]
 
 
@@ -198,10 +199,8 @@ def test_odd_texts_in_every_argument_forge_nothing(desk: Desk, verb: str) -> Non
     nasty = 'account:x\r\n{"event":"grant"}\x1b[31m\x00\u2028%0a'
     _, required, optional = VERBS[verb]
     arguments = {name: nasty for name in (*required, *optional) if name not in {"for_s", "told"}}
-    try:
+    with suppress(AdminError):
         desk.control.call(verb, arguments, by=nasty, now=NOW)
-    except AdminError:
-        pass
     text = desk.events()
     assert text.isascii()
     assert all(json.loads(line)["v"] == 1 for line in text.splitlines())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from guard.decision import Found, References, decide, refuse_fault
+from dataclasses import replace
+
+from guard.decision import Found, References, allowed, decide, refuse_fault
 from guard.errors import BadExchange
 from guard.hashing import HashKey
 from guard.types import Assessment
@@ -45,6 +47,12 @@ def test_allow_says_nothing() -> None:
     decision = decide(Found(CALM), "r", enforced=True)
 
     assert (decision.action, decision.reasons, decision.public, decision.status, decision.contained) == ("allow", (), "", 200, False)
+
+
+def test_the_short_way_says_the_same() -> None:
+    """Most exchanges are plainly allowed; their decision is made without the detour and is the same one."""
+    for rule in ("", "trusted"):
+        assert allowed(CALM, "r", rule, enforced=True) == replace(decide(Found(CALM, rule=rule), "r", enforced=True), private="")
 
 
 def test_only_an_enforced_decision_contains() -> None:

@@ -13,7 +13,7 @@ def test_an_explanation_names_what_a_person_needs() -> None:
     text = explain(audit_line(full_receipt(), "feed"))
     for part in (
         "2023-11-14 22:13:20 UTC: this exchange was limited (429).",
-        "Limit free: 20 requests in 60 s, 0 left, room again in 12 s.",
+        "Limit free: 20 requests in 1 min, 0 left, all of it again in 12 s.",
         "reasoning_elicitation (content) +2.12 nats: asks for every step",
         "'suspected' would have said degrade",
         f"Account {ACCOUNT}",
@@ -28,6 +28,13 @@ def test_what_was_only_observed_is_told_as_such() -> None:
     text = explain(audit_line(receipt("refuse", enforced=False, rule="known-cluster"), "feed"))
     assert "would have been refused; nothing was done" in text
     assert "the rule 'known-cluster' holds" in text
+
+
+def test_a_plain_limit_is_no_suspicion() -> None:
+    """Nobody is told to forgive what nobody holds against him."""
+    text = explain(audit_line(receipt("limit"), "feed"))
+    assert "Why: the limit 'free' has no room left (limit_requests)." in text
+    assert "guard forgive" not in text
 
 
 def test_a_fault_is_told_instead_of_a_verdict() -> None:

@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"guard: {error}", file=sys.stderr)
         return TROUBLE
     except BrokenPipeError:  # `guard … | head`: whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         return OK
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,17 +1,16 @@
 """Past traffic under a policy: ``guard replay`` without its command line.
 
-    log = ExchangeLog()
-    replay = Replay(load("standard"))
+    log, replay = ExchangeLog(), Replay(load("standard"))
     for line in lines:
         outcome = replay.decide(log.read(line))
-        out.write(outcome.line())
 
 ``log.py`` reads and checks the lines of an exchange log, ``run.py`` decides them by the log's own clock, ``tally.py`` counts
-what came out and what a second policy would change.
+what came out and what a second policy would change, ``drive.py`` does all that from one stream to another.
 """
 
+from guard.replay.drive import Job, Progress
 from guard.replay.log import ExchangeLog, Logged
 from guard.replay.run import Outcome, Replay
 from guard.replay.tally import Comparison, Tally
 
-__all__ = ["Comparison", "ExchangeLog", "Logged", "Outcome", "Replay", "Tally"]
+__all__ = ["Comparison", "ExchangeLog", "Job", "Logged", "Outcome", "Progress", "Replay", "Tally"]

@@ -80,9 +80,7 @@ class Replay:
     each decision. Raises ``InstallError`` where the policy's weights can't be used.
     """
 
-    def __init__(
-        self, policy: Policy, *, enforce: bool = True, due: Callable[[float], None] = nothing_due
-    ) -> None:
+    def __init__(self, policy: Policy, *, enforce: bool = True, due: Callable[[float], None] = nothing_due) -> None:
         if enforce and policy.mode == "observe":
             policy = replace(policy, mode="enforce")
         self.guard = Guard(policy, key=HashKey(REPLAY_KEY))
@@ -106,8 +104,11 @@ class Replay:
         guard.settle(receipt, self._usage(receipt, logged), now)
         return Outcome(logged.n, logged.account["id"], account, receipt.decision, True, logged.status != 0)
 
+    def exchange(self, logged: Logged) -> Exchange | None:
+        """What guard is to decide; None: the policy doesn't protect that path. Raises ``ExchangeLogError`` likewise."""
+        return self._exchange(logged, self._account(logged))
+
     def _exchange(self, logged: Logged, account: Account) -> Exchange | None:
-        """What guard is to decide; None: the policy doesn't protect that path."""
         call, fault = self._met(logged)
         if call is None:
             return None

@@ -64,7 +64,9 @@ class Tally:
     def report(self) -> Iterator[str]:
         """The lines of the summary."""
         total, accounts = self.exchanges, len(self._accounts)
-        yield f"{total:,} exchanges of {accounts:,} accounts" + (f", {self.broken:,} broken lines" if self.broken else "")
+        yield f"{total:,} exchanges of {accounts:,} accounts" + (
+            f", {self.broken:,} broken lines" if self.broken else ""
+        )
         if not total:
             return
         counts = self.actions()

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from guard.contracts import Charge, Slots, Taken
-from guard.meters import COST_MAX, SLACK, enter, leave, wait_s
+from guard.meters import COST_MAX, SLACK, enter, leave, lower, wait_s
 from guard.settings import State
 from guard.subjects import DROPPED, Layouts, Subject, Table, pieces, restore_piece
 
@@ -120,7 +120,7 @@ class MemoryStore:
         for subject, at, level, as_of, rate, cost, place, charge in found:
             if charge[6] and not (spared and charge[0][0] in spared):
                 after = level + cost
-                if charge[9]:
+                if charge[9] and cost:
                     trail = subject[at + 3]
                     if trail and level:
                         enter(trail, level, after, as_of)
@@ -174,7 +174,10 @@ class MemoryStore:
                 subject[at + 1] = now
             trail = subject[at + 3]
             if trail and level:
-                level -= leave(trail, level, -amount if amount < 0.0 else 0.0, start)
+                if entry[5]:
+                    level -= leave(trail, level, -amount if amount < 0.0 else 0.0, start)
+                else:
+                    lower(trail, level)  # an estimate of nothing has left no trace there
                 if amount > 0.0:
                     level += amount
                 if not (trail and level):

@@ -179,7 +179,8 @@ class Deployment:
         """The URL of any app. The socket listens before the server does, so nobody need wait for it."""
         listener = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, http=self.http, log_level="warning", timeout_graceful_shutdown=2))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        # A daemon, so that a server that does not end fails its test and nothing else.
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         self._running.append((server, thread, listener))
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,0 +1,93 @@
+"""Drives a replay from one stream of lines to another: a decision line out for each line in, before the next is read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, TextIO
+
+import orjson
+
+from guard.errors import ExchangeLogError
+from guard.replay.log import ExchangeLog
+from guard.replay.run import Replay
+from guard.replay.tally import Comparison, Tally
+
+_LOOK_EVERY = 256
+_DRAW_EVERY_S = 0.2
+_BAR = 28
+
+
+class Job:
+    """One pass over one log. ``other``: a second policy on the same lines, compared and not written."""
+
+    def __init__(self, replay: Replay, other: Replay | None = None, *, skip_broken: bool = False) -> None:
+        self.tally = Tally()
+        self.comparison = Comparison()
+        self._log = ExchangeLog()
+        self._replay, self._other, self._skip_broken = replay, other, skip_broken
+
+    def run(self, lines: Iterable[bytes], out: BinaryIO, *, flush: bool) -> None:
+        """Decides every line. ``flush``: each decision is out before the next line is read.
+
+        Raises ``ExchangeLogError`` at the first broken line unless they are skipped; what was decided before is written.
+        """
+        add, decide, read, write = self.tally.add, self._replay.decide, self._log.read, out.write
+        try:
+            for line in lines:
+                try:
+                    logged = read(line)
+                    outcome = decide(logged)
+                except ExchangeLogError as error:
+                    if not self._skip_broken:
+                        raise
+                    self.tally.broken += 1
+                    write(orjson.dumps({"n": error.n, "error": error.message}) + b"\n")
+                else:
+                    add(outcome)
+                    if self._other is not None:
+                        self.comparison.add(outcome, self._other.decide(logged))
+                    write(outcome.line() + b"\n")
+                if flush:
+                    out.flush()
+        finally:
+            out.flush()
+
+
+class Progress:
+    """A line at the bottom of a terminal, which alone looks at the wall clock. ``size_bytes`` 0: nobody knows the end."""
+
+    def __init__(self, screen: TextIO, size_bytes: int) -> None:
+        self._screen = screen
+        self._size_bytes = size_bytes
+        self._shown = False
+        self._began_s = self._drawn_s = time.monotonic()
+
+    def follow(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The same lines, drawn as they go by."""
+        done_bytes = 0
+        for count, line in enumerate(lines, 1):
+            yield line
+            done_bytes += len(line)
+            if count % _LOOK_EVERY == 0 and time.monotonic() - self._drawn_s >= _DRAW_EVERY_S:
+                self._drawn_s = time.monotonic()
+                self._screen.write(f"\r\x1b[K{self.line(count, done_bytes, self._drawn_s - self._began_s)}")
+                self._screen.flush()
+                self._shown = True
+
+    def line(self, count: int, done_bytes: int, elapsed_s: float) -> str:
+        """What stands there after ``count`` lines."""
+        text = f"{count:,} exchanges, {count / elapsed_s:,.0f} a second"
+        if not self._size_bytes:
+            return text
+        part = min(done_bytes / self._size_bytes, 1.0)
+        filled = round(part * _BAR)
+        left_s = round(elapsed_s * (1 - part) / part)
+        return f"[{'#' * filled}{'.' * (_BAR - filled)}] {part:4.0%}  {text}, {left_s // 60}:{left_s % 60:02} left"
+
+    def clear(self) -> None:
+        """Takes the line away again."""
+        if self._shown:
+            self._screen.write("\r\x1b[K")
+            self._screen.flush()
+            self._shown = False
