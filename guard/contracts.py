@@ -94,7 +94,8 @@ class Charge(NamedTuple):
     """False: check the room, take nothing."""
     guarded: str = ""
     """The kind of a subject of which there are as many as clients like (``account``, ``user``, ``model``, …): those of a kind
-    share one bounded table. ``""``: there are only as many as the policy names."""
+    share one bounded table, and one ``take`` names one subject of a kind. ``""``: there are only as many as the policy
+    names."""
     shadow: bool = False
     """Never refuses. Without room, nothing of the limit (``meter[0]``) is taken and the charge is named in ``Taken.shadow``."""
     estimate: bool = False

@@ -28,7 +28,7 @@ from guard.reload import PolicyFile, ReloadOutcome
 from guard.routes import NOT_PROTECTED, NotProtected
 from guard.settings import Policy
 from guard.snapshot import StateDir
-from guard.types import Exchange, Receipt, Route, Usage
+from guard.types import Exchange, Headers, Receipt, Route, Usage
 
 _PRE_RESOLVED = (
     "the server rewrites client addresses before guard sees them, so anonymous clients are metered together: "
@@ -106,8 +106,11 @@ class Installation:
             return True
         return self.guard.words.mode(self.clock.now()) != "enforce"
 
-    def decide(self, exchange: Exchange, compiled: Compiled, plain: bytes) -> tuple[Receipt, int]:
-        """Decides, and notes the decision wherever it is noted; the receipt and the record's number (for ``settle``)."""
+    def decide(self, exchange: Exchange, compiled: Compiled, plain: bytes, headers: Headers = ()) -> tuple[Receipt, int]:
+        """Decides, and notes the decision wherever it is noted; the receipt and the record's number (for ``settle``).
+
+        ``plain`` and ``headers`` are the client's, for a record that keeps bodies.
+        """
         began = perf_counter()
         receipt = self.guard.decide(exchange, self.clock.now(), compiled)
         self.metrics.decided(receipt, perf_counter() - began)
@@ -120,7 +123,7 @@ class Installation:
             body = parse(plain, compiled.policy.body)
         except BadExchange:
             return receipt, 0  # a flat-cost route: it has no body that guard reads
-        return receipt, self.recorder.begin(receipt, body)
+        return receipt, self.recorder.begin(receipt, body, headers)
 
     def settle(self, receipt: Receipt, usage: Usage, record: int, *, cut: bool = False) -> None:
         """DONE: books what the exchange came to, everywhere."""
@@ -150,6 +153,8 @@ class Installation:
             yield
         self.audit.flush(now)
         self.recorder.flush(now)
+        if isinstance(self.guard.store, Keeper):
+            self.metrics.overflow = self.guard.store.counts()["overflowed"]
         yield
         if self._state is not None and now - self._written_at >= self.guard.policy.state.snapshot_s:
             yield from self._write(self._state, now)

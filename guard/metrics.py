@@ -11,7 +11,7 @@ ever holds an account, an address, a path or a model.
     guard_shadow_total{action}                           what rules in shadow would have done
     guard_grants_used_total, guard_provisional_total     exchanges under a grant; of credentials nobody vouched for yet
     guard_tokens_total{direction}                        of answered exchanges: input, output
-    guard_usage_total{source}                            settled exchanges whose tokens were reported, counted, or invalid
+    guard_usage_total{source}                            settled exchanges whose tokens were reported or counted
     guard_streams_total{end}                             answers that ended cut (by guard) or aborted (client or app)
     guard_stage_errors_total{stage}                      faults of guard's own
     guard_unprotected_posts_total                        JSON POSTs on paths that guard doesn't protect
@@ -66,7 +66,6 @@ WATCHED = MappingProxyType(
         "accounts": (False, "Accounts that are tracked"),
         "account_room": (False, "Accounts that can be tracked"),
         "snapshot_time_seconds": (False, "When state was last saved, seconds since 1970"),
-        "snapshot_bytes": (False, "Size of the last saved state"),
         "snapshot_failures_total": (True, "Times that state could not be saved"),
         "audit_written_total": (True, "Audit lines written"),
         "audit_suppressed_total": (True, "Audit lines left out because their account had used up its share"),
@@ -113,7 +112,7 @@ class Metrics(Collector):
         self._reloads = {"ok": 0, "failed": 0}
         self._grants = self._provisional = self._in_flight = 0
         self._input = self._output = 0
-        self._reported = self._counted = self._invalid = self._cut = self._aborted = 0
+        self._reported = self._counted = self._cut = self._aborted = 0
         self._buckets = [0] * (len(DECISION_BUCKETS_S) + 1)
         self._seconds = 0.0
         self._watched: dict[str, Callable[[], float]] = {}
@@ -136,8 +135,8 @@ class Metrics(Collector):
         if decision.action != "allow" or decision.shadow or decision.grant or exchange.account.status == "provisional":
             self._remarkable(receipt)
 
-    def settled(self, receipt: Receipt, usage: Usage, *, cut: bool = False, invalid: bool = False) -> None:
-        """Counts one settled exchange. ``cut``: guard ended the stream; ``invalid``: the app's report could not be true."""
+    def settled(self, receipt: Receipt, usage: Usage, *, cut: bool = False) -> None:
+        """Counts one settled exchange. ``cut``: guard ended the stream."""
         self._in_flight -= 1
         if not usage.forwarded:
             return
@@ -147,8 +146,6 @@ class Metrics(Collector):
             self._reported += 1
         else:
             self._counted += 1
-        if invalid:
-            self._invalid += 1
         if not usage.complete:
             if cut:
                 self._cut += 1
@@ -206,7 +203,7 @@ class Metrics(Collector):
         yield _labelled(
             "tokens", "Tokens of answered exchanges", "direction", {"input": self._input, "output": self._output}
         )
-        usage = {"reported": self._reported, "counted": self._counted, "invalid": self._invalid}
+        usage = {"reported": self._reported, "counted": self._counted}
         yield _labelled("usage", "Where the token counts of settled exchanges came from", "source", usage)
         ends = {"cut": self._cut, "aborted": self._aborted}
         yield _labelled("streams", "Answers that did not end by themselves", "end", ends)

@@ -90,7 +90,7 @@ class Responder:
                 exchange = faulty(call, account, fault)
             except _ClientLeft:
                 return
-        receipt, self._record = installation.decide(exchange, compiled, plain)
+        receipt, self._record = installation.decide(exchange, compiled, plain, self._scope["headers"])
         self._receipt = receipt
         answer = guard.answer(receipt.decision, route.dialect)
         if isinstance(answer, Reply):
@@ -131,12 +131,12 @@ class Responder:
     async def _read(self, reader: BodyReader, timeout_s: float) -> None:
         """Reads the request's body to its end within its bounds; every message is kept for the app, as it came."""
         # Most requests are there whole when they are asked for, and a timer costs more than reading them.
-        message = first_step(self._receive())
-        if type(message) is not Waiting and self._take(message, reader):
+        first = first_step(self._receive())
+        if not isinstance(first, Waiting) and self._take(first, reader):
             return
         try:
             async with asyncio.timeout(timeout_s):
-                if type(message) is Waiting and self._take(await rest(message), reader):
+                if isinstance(first, Waiting) and self._take(await rest(first), reader):
                     return
                 while not self._take(await self._receive(), reader):
                     pass

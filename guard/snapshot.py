@@ -2,7 +2,7 @@
 
     state         the newest whole one          one JSON document a line:
     state.prev    the one before it               {"guard_state": 1, "written": 1795000000.0, "key": "…"}
-    state.new     the one being written           ["limits", {…}]     any number of pieces, each under its name
+    state.1.new   one being written               ["limits", {…}]     any number of pieces, each under its name
     state.lock    held while a process runs       {"pieces": 1, "digest": "…"}
 
 A file is written whole under another name, flushed to the disk, and renamed: a reader finds the old one or the new one. The
@@ -68,6 +68,10 @@ class StateDir:
                 f"{self.path}: another process holds it. One worker a state directory: start the server with one worker, "
                 "give each guard its own [state] dir, or use the redis store for replicas"
             ) from error
+        self._begun = 0
+        self._placed = 0
+        for left in self.path.glob("state.*.new"):
+            left.unlink(missing_ok=True)
 
     def __enter__(self) -> StateDir:
         return self
@@ -112,8 +116,13 @@ class StateDir:
             pass
 
     def writing(self, pieces: Iterable[tuple[str, Any]], now: float) -> Iterator[None]:
-        """The same in slices: encodes one (name, plain data) piece a step. The last step waits for the disk."""
-        new = self.path / "state.new"
+        """The same in slices: encodes one (name, plain data) piece a step. The last step waits for the disk.
+
+        One that is given up leaves nothing behind; one that is overtaken by a later one does not replace it.
+        """
+        self._begun += 1
+        number = self._begun
+        new = self.path / f"state.{number}.new"
         digest = blake2b(digest_size=16)
         count = 0
         try:
@@ -126,11 +135,15 @@ class StateDir:
                 file.write(orjson.dumps({"pieces": count - 1, "digest": digest.hexdigest()}) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            self._step_up(new)
+            if number > self._placed:
+                self._step_up(new)
+                self._placed = number
         except (OSError, TypeError) as error:
             raise StateError(
                 f"{new}: could not be written ({_why(error)}); the state before it stands; make room"
             ) from error
+        finally:
+            new.unlink(missing_ok=True)
 
     def _lines(self, pieces: Iterable[tuple[str, Any]], now: float) -> Iterator[bytes]:
         yield orjson.dumps({"guard_state": VERSION, "written": now, "key": self._mark}) + b"\n"
@@ -138,7 +151,7 @@ class StateDir:
             yield orjson.dumps([name, piece]) + b"\n"
 
     def _step_up(self, new: Path) -> None:
-        """state.new → state → state.prev, with a whole ``state`` in place at every moment."""
+        """The new one → state → state.prev, with a whole ``state`` in place at every moment."""
         newest, before, spare = self.path / "state", self.path / "state.prev", self.path / "state.old"
         if newest.exists():
             spare.unlink(missing_ok=True)

@@ -135,7 +135,8 @@ def pieces(tables: list[Table], layouts: Layouts) -> Iterator[dict[str, Any]]:
 
 
 def restore_piece(piece: dict[str, Any], table: Table, layouts: Layouts, now: float) -> int:
-    """Takes up one piece; how many subjects. Those that the table already holds are left as they are.
+    """Takes up one piece; how many subjects. Those that the table already holds are left as they are; a bound that was
+    lowered meanwhile is reached as they drain, for whom it would push out would start afresh.
 
     Raises ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError`` for what is no piece. A moment that lies ahead of
     ``now`` (the machine's clock was put back) becomes ``now``: nobody waits for a clock.
@@ -146,7 +147,7 @@ def restore_piece(piece: dict[str, Any], table: Table, layouts: Layouts, now: fl
         layout = columns[kept[0]]
         if len(kept) != 1 + 3 * len(layout):
             raise ValueError("a subject has more or fewer meters than its layout")
-        if name in table.subjects or (table.bound and len(table.subjects) >= table.bound):
+        if name in table.subjects:
             continue
         subject: Subject = [layouts.number(layout)]
         for at in range(1, len(kept), 3):

@@ -35,7 +35,7 @@ LAYERS: dict[int, set[str]] = {
         "recorder", "metrics", "snapshot",
     },
     4: {
-        "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload",
+        "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload", "endpoints",
         "pipeline", "health", "control", "installation",
     },
     5: {

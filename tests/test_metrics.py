@@ -58,13 +58,12 @@ def test_settled_exchanges_are_counted_by_how_they_ended() -> None:
         counted.decided(receipt("allow"), 0.0)
     counted.settled(receipt("allow"), ANSWERED)
     counted.settled(receipt("allow"), Usage(200, 10, 5, False, False), cut=True)
-    counted.settled(receipt("allow"), Usage(200, 10, 5, False, False), invalid=True)
+    counted.settled(receipt("allow"), Usage(200, 10, 5, False, False))
     counted.settled(receipt("limit"), Usage(429, 999, 999, False, True, forwarded=False))
     assert value(counted, "guard_tokens_total", direction="input") == 140
     assert value(counted, "guard_tokens_total", direction="output") == 40
     assert value(counted, "guard_usage_total", source="reported") == 1
     assert value(counted, "guard_usage_total", source="counted") == 2
-    assert value(counted, "guard_usage_total", source="invalid") == 1
     assert value(counted, "guard_streams_total", end="cut") == 1
     assert value(counted, "guard_streams_total", end="aborted") == 1
     assert value(counted, "guard_in_flight") == 0

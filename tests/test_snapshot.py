@@ -73,6 +73,26 @@ def test_a_state_is_written_a_piece_a_step(tmp_path: Path) -> None:
         assert held.read().pieces["limits"][4] == {"c": 4}
 
 
+def test_two_writings_at_once_do_not_mix_and_the_later_one_counts(tmp_path: Path) -> None:
+    """A shutdown writes while a slow one is under way."""
+    with StateDir(tmp_path) as held:
+        slow = held.writing([("limits", {"slow": number}) for number in range(5)], T0)
+        next(slow)
+        held.write(PIECES, T0 + 1.0)
+        for _ in slow:
+            assert dict(held.read().pieces) == KEPT
+
+        assert (dict(held.read().pieces), held.read().written) == (KEPT, T0 + 1.0)
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["state", "state.lock"]
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "state.7.new").write_bytes(b"half")
+    StateDir(tmp_path).close()
+
+    assert [file.name for file in tmp_path.iterdir()] == ["state.lock"]
+
+
 # -- torn, altered, foreign ----------------------------------------------------------------------------------------------
 
 

@@ -139,7 +139,7 @@ async def test_a_spent_limit_raises_it_in_the_async_client_too(deployment: Any) 
 
 
 def test_the_client_waits_as_long_as_it_is_told_and_goes_on(deployment: Any) -> None:
-    """With a retry allowed the SDK honours Retry-After (one second) and its second try is answered."""
+    """With a retry allowed the SDK honours Retry-After (at most two seconds) and its second try is answered."""
     with client(deployment.guarded(LIMITED.format(requests="1/second")), max_retries=1) as api:
         api.chat.completions.create(model="demo", messages=QUESTION)
         asked_at = time.monotonic()
