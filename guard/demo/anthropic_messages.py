@@ -52,7 +52,7 @@ def _whole(asked: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
 
 
 def _events(asked: Mapping[str, Any], answer: Answer) -> Iterable[bytes]:
-    empty = _block(answer) | ({"input": {}} if answer.tool else {"text": ""})
+    empty: dict[str, Any] = {**_block(answer), **({"input": {}} if answer.tool else {"text": ""})}
     if answer.tool:
         parts = halves(orjson.dumps(answer.arguments).decode())
         deltas = [{"type": "input_json_delta", "partial_json": part} for part in parts]

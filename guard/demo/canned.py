@@ -92,7 +92,7 @@ def _call(tool: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     blanks: dict[str, Any] = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
     wanted = schema.get("required") or ()
     kinds = {name: (properties.get(name) or {}).get("type") for name in wanted}
-    return function["name"], {name: blanks.get(kind, "value") for name, kind in kinds.items()}
+    return function["name"], {name: blanks.get(str(kind), "value") for name, kind in kinds.items()}
 
 
 def text(content: Any) -> str:

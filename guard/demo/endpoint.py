@@ -35,19 +35,19 @@ def endpoint(*, credentials: frozenset[str] | None = None, pace_s: float = 0.0) 
     """
 
     def serve(dialect: Dialect) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
+        async def served(request: Request) -> Response:
             if credentials is not None and _credential(request) not in credentials:
                 return _json(dialect.error("authentication_error", "That credential is not known here."), 401)
             try:
                 asked = orjson.loads(await request.body())
-                answer = answer(asked, dialect.said(asked))
-                if not answer.stream:
-                    return _json(dialect.whole(asked, answer))
-                return StreamingResponse(_paced(dialect.events(asked, answer), pace_s), media_type="text/event-stream")
+                said = answer(asked, dialect.said(asked))
+                if not said.stream:
+                    return _json(dialect.whole(asked, said))
+                return StreamingResponse(_paced(dialect.events(asked, said), pace_s), media_type="text/event-stream")
             except (KeyError, TypeError, ValueError, AttributeError, IndexError):
                 return _json(dialect.error("invalid_request_error", "That is no request of this API."), 400)
 
-        return answer
+        return served
 
     return Starlette(
         routes=[

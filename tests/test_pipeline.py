@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guard.config import load
+from guard.errors import StateError
+from guard.hashing import HashKey
+from guard.pipeline import Guard, unreadable
+from guard.contracts import Forward, Reply
+from guard.errors import BadExchange
+from guard.registry import discover
+from guard.settings import Grant
+from guard.types import Account, Call, Exchange, Features, Peer, Receipt, Route, Usage
+
+KEY = HashKey(b"a key for tests, long enough")
+ROUTE = Route("/v1/chat/completions", "openai_chat")
+CALL = Call("POST", "/v1/chat/completions", ROUTE, (), Peer("192.0.2.1", "192.0.2.1"))
+POLICY = """
+version = 1
+mode = "enforce"
+[[limit]]
+id = "free"
+per = ["account"]
+requests = "3/minute"
+[[rule]]
+id = "no-embargo"
+when = { account_country = "XX" }
+action = "refuse"
+[[rule]]
+id = "harvest"
+when = { signal = "logprob_harvest" }
+action = "limit"
+[[rule]]
+id = "would-tag"
+when = { tier = "free" }
+action = "tag"
+mode = "shadow"
+"""
+
+
+def guard(text: str = POLICY, **options: Any) -> Guard:
+    return Guard(load(text), key=KEY, **options)
+
+
+def account(name: str = "alice", **facts: Any) -> Account:
+    key = KEY.identifier("account", name.encode())
+    return Account(key, names=frozenset({f"account:{key}"}), **facts)
+
+
+def chat(core: Guard, who: Account, **extra: Any) -> Exchange:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 10, **extra}
+    return core.understand(CALL, who, body)
+
+
+def used(status: int = 200) -> Usage:
+    return Usage(status, 5, 5, reported=True, complete=True)
+
+
+def actions(core: Guard, who: Account, times: int, now: float = 0.0, **extra: Any) -> list[str]:
+    found = []
+    for _ in range(times):
+        receipt = core.decide(chat(core, who, **extra), now)
+        core.settle(receipt, used(), now)
+        found.append(receipt.decision.action)
+    return found
+
+
+def test_limits_hold_for_each_account() -> None:
+    """Three a minute, for alice and for bob; a minute later there is room again; a refusal uses nothing up."""
+    core = guard()
+
+    assert actions(core, account(), 5) == ["allow"] * 3 + ["limit"] * 2
+    assert actions(core, account("bob"), 3) == ["allow"] * 3
+    assert actions(core, account(), 3, now=60.0) == ["allow"] * 3
+
+
+def test_rules_on_facts_refuse_and_cost_no_budget() -> None:
+    """A refused exchange reserves nothing: the account has its whole allowance when the fact is put right."""
+    core = guard()
+
+    assert actions(core, account(country="XX"), 10) == ["refuse"] * 10
+    assert actions(core, account(), 3) == ["allow"] * 3
+
+
+def test_shadow_rules_are_told_and_do_nothing() -> None:
+    """What a rule in shadow would have done stands in the decision; the action is another rule's, or allow."""
+    decision = guard().decide(chat(guard(), account(tier="free")), 0.0).decision
+
+    assert (decision.action, decision.shadow) == ("allow", (("would-tag", "tag"),))
+
+
+def test_evidence_makes_rules_act_and_a_grant_ends_it() -> None:
+    """Log-probabilities are evidence; the rule limits. The operator's grant turns that into a tag, and forgives."""
+    core = guard()
+    harvest = {"logprobs": True, "top_logprobs": 20, "logit_bias": {"1": 5}}
+
+    assert actions(core, account(), 1, **harvest) == ["limit"]
+    core.grant(Grant(f"account:{account().key}", "an evaluation"), 0.0)
+    decision = core.decide(chat(core, account(), **harvest), 0.0).decision
+    assert (decision.action, decision.grant) == ("tag", f"account:{account().key}")
+    assert core.revoke(f"account:{account().key}", 0.0)
+    assert actions(core, account(), 1, **harvest) == ["limit"]
+
+
+def test_a_block_refuses_until_it_is_revoked() -> None:
+    """The operator's word outweighs every rule."""
+    core = guard()
+    core.block("account:alice", "scraping", 100.0, 0.0)
+
+    assert actions(core, account(), 2, now=99.0) == ["refuse"] * 2
+    assert actions(core, account(), 1, now=100.0) == ["allow"]
+
+
+def test_observe_enforces_nothing_and_the_edge_forwards() -> None:
+    """In mode observe the decision says what would be; the edge is told to forward, without a trace for the client."""
+    core = guard()
+    core.set_mode("observe", 0.0, 0.0)
+    receipt = core.decide(chat(core, account(country="XX")), 0.0)
+
+    assert (receipt.decision.action, receipt.decision.enforced) == ("refuse", False)
+    assert core.answer(receipt.decision, "openai_chat") == Forward()
+    core.set_mode("policy", 0.0, 0.0)
+    answer = core.answer(core.decide(chat(core, account(country="XX")), 0.0).decision, "openai_chat")
+    assert isinstance(answer, Reply)
+    assert answer.status == 403
+
+
+def test_a_swap_keeps_what_was_used() -> None:
+    """Another policy with a higher limit gives the difference, not a fresh budget; a lower one refuses at once."""
+    core = guard()
+    assert actions(core, account(), 3) == ["allow"] * 3
+
+    core.swap(load(POLICY.replace("3/minute", "5/minute")), 0.0)
+    assert actions(core, account(), 3) == ["allow"] * 2 + ["limit"]
+    core.swap(load(POLICY.replace("3/minute", "2/minute")), 0.0)
+    assert actions(core, account(), 1, now=30.0) == ["limit"]
+
+
+def test_what_cannot_be_read_is_an_exchange_with_a_fault() -> None:
+    """Broken JSON, an unknown API and a header fault are refused with their own status and reason, for the record too."""
+    core = guard()
+    for exchange, status, reason in (
+        (core.read(CALL, account(), b"{"), 400, "not_json"),
+        (core.read(Call("POST", "/v1/x", Route("/v1/*", "none"), (), Peer()), account(), b"{}"), 404, "no_dialect"),
+        (unreadable(Peer(), ROUTE, BadExchange(431, "headers", "Too many.")), 431, "headers"),
+    ):
+        decision = core.decide(exchange, 0.0).decision
+        assert (decision.action, decision.status, decision.reasons) == ("refuse", status, (reason,))
+
+
+def test_a_flat_route_is_charged_without_being_read() -> None:
+    """Below a protected prefix the operator may charge unknown paths a flat number of tokens."""
+    core = guard(POLICY.replace('requests = "3/minute"', 'tokens = "2500/minute"'))
+    call = Call("POST", "/v1/x", Route("/v1/*", "flat", (), 1000), (), Peer())
+    found = [core.decide(core.read(call, account(), b"not json"), 0.0).decision.action for _ in range(4)]
+
+    assert found == ["allow", "allow", "limit", "limit"]
+
+
+class Broken:
+    """Stands in for a stage with a fault of guard's own."""
+
+    name = "broken"
+    neutral: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise ZeroDivisionError("guard's own fault")
+
+
+@pytest.mark.parametrize(("part", "stage", "action"), [("_fingerprinter", "fingerprint", "allow"), ("_scoring", "scoring", "allow")])
+def test_recognition_that_fails_is_counted_and_limits_still_hold(part: str, stage: str, action: str) -> None:
+    """Fingerprint and scoring fail open, loudly: the limits are kept without them (SECURITY 146)."""
+    told: list[str] = []
+    core = guard(on_fault=lambda stage, error: told.append(stage))
+    neutral = core._scoring.neutral
+    broken = Broken()
+    broken.neutral = neutral
+    setattr(core, part, broken)
+    found = [core.decide(core.read(CALL, account(), b'{"model":"m","messages":[{"role":"user","content":"x"}]}'), 0.0).decision for _ in range(4)]
+
+    assert [decision.action for decision in found] == ["allow"] * 3 + ["limit"]
+    assert core.faults[stage] == len([s for s in told if s == stage]) == 4
+    assert action == "allow"
+
+
+def test_limits_that_fail_let_nobody_through_and_observe_lets_everybody() -> None:
+    """Policy and limits fail closed with 503; in mode observe the exchange passes all the same."""
+    core = guard()
+    exchange = chat(core, account())
+    core.compiled = type(core.compiled)(core.policy, core.compiled.caller, core.compiled.judge, Broken())  # type: ignore[arg-type]
+    decision = core.decide(exchange, 0.0).decision
+
+    assert (decision.action, decision.status, decision.contained) == ("refuse", 503, True)
+    core.set_mode("observe", 0.0, 0.0)
+    assert not core.decide(exchange, 0.0).decision.contained
+
+
+def test_settling_twice_changes_nothing() -> None:
+    """A receipt is good once."""
+    core = guard(POLICY.replace('requests = "3/minute"', 'tokens = "100/minute"'))
+    receipt = core.decide(chat(core, account()), 0.0)
+    for _ in range(5):
+        core.settle(receipt, Usage(200, 0, 0, reported=True, complete=True, forwarded=False), 0.0)
+
+    assert actions(core, account(), 1, max_tokens=95) == ["allow"]
+    assert core.decide(chat(core, account(), max_tokens=95), 0.0).decision.action == "limit"
+
+
+def test_snapshots_carry_evidence_words_and_acceptance() -> None:
+    """A restarted guard knows the same; a foreign snapshot is an error, not a silence."""
+    core, restarted = guard(), guard()
+    core.block("account:alice", "why", 0.0, 0.0)
+    core.identities.answered(Account("f" * 32, "provisional"), 200)
+    restarted.restore(core.snapshot(), 0.0)
+
+    assert actions(restarted, account(), 1) == ["refuse"]
+    assert restarted.identities.snapshot() == core.identities.snapshot()
+    with pytest.raises(StateError):
+        guard().restore({"scoring": 7}, 0.0)
+
+
+def test_forgive_and_erase_reach_the_account() -> None:
+    """Erasing forgets limits too: the next exchange begins anew."""
+    core = guard()
+    actions(core, account(), 3)
+
+    assert core.forgive("account:alice", 0.0) == 1
+    assert actions(core, account(), 1) == ["limit"]
+    assert core.erase("account:alice", 0.0) >= 2
+    assert actions(core, account(), 1) == ["allow"]
+
+
+def test_every_dialect_and_action_is_found() -> None:
+    """The core finds its plug-ins by their files."""
+    core = guard()
+
+    assert set(core.dialects) == set(discover("dialects")) >= {"openai_chat", "anthropic_messages", "json"}
+    assert isinstance(core.decide(unreadable(Peer(), ROUTE, BadExchange(400, "x", "y")), 0.0), Receipt)
+    assert core.status(0.0)["mode"] == "enforce"
+    assert Features(0, "", "", False, (), (), 0, 0).digest == 0
