@@ -22,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from variants import Variant, died, find, start, stop
 
@@ -44,7 +45,21 @@ MOST_CHUNK_US = 2.0
 TOO_FEW = 4
 
 
-def measure(chosen: list[Variant], scratch: Path, rounds: int, budget_s: float, seed: int) -> None:
+class Effort(NamedTuple):
+    """Rounds, seconds for each variant and workload in a round, and the seconds after which no further round begins (but for the
+    fewest that a median needs)."""
+
+    rounds: int
+    budget_s: float
+    most_s: float
+
+
+FEWEST_ROUNDS = 3
+QUICK, FULL = Effort(5, 0.08, 30), Effort(15, 0.4, 900)
+
+
+def measure(chosen: list[Variant], scratch: Path, effort: Effort, seed: int) -> int:
+    """Fills ``rounds`` of every variant. Returns how many rounds there was time for."""
     rng = random.Random(seed)
     for variant in chosen:
         ready = variant.ask(None)
@@ -52,18 +67,22 @@ def measure(chosen: list[Variant], scratch: Path, rounds: int, budget_s: float, 
             variant.skipped = died(variant, scratch)
         variant.versions = ready["versions"] if ready else {}
     slow: set[tuple[str, str]] = set()
-    for _ in range(rounds):
+    until = time.monotonic() + effort.most_s
+    for done in range(effort.rounds):
+        if done >= FEWEST_ROUNDS and time.monotonic() > until:
+            return done
         turns = [(variant, workload) for variant in chosen for workload in WORKLOADS]
         for variant, workload in rng.sample(turns, len(turns)):
             if variant.skipped or (variant.name, workload) in slow:
                 continue
-            measured = variant.ask({"workload": WORKLOADS[workload], "budget_s": budget_s})
+            measured = variant.ask({"workload": WORKLOADS[workload], "budget_s": effort.budget_s})
             if measured is None:
                 variant.skipped = died(variant, scratch)
                 continue
             variant.rounds.setdefault(workload, []).append(measured)
             if measured["requests"] < TOO_FEW:
                 slow.add((variant.name, workload))
+    return effort.rounds
 
 
 def chunk_us(variant: Variant) -> float | None:
@@ -168,19 +187,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="order of the turns")
     options = parser.parse_args()
     chosen = find(options.only)
-    rounds, budget_s = (5, 0.1) if options.quick else (15, 0.4)
+    effort = QUICK if options.quick else FULL
     with tempfile.TemporaryDirectory(prefix="guard-overhead-") as scratch:
         try:
             made_s = sum(start(variant, options.envs, Path(scratch)) for variant in chosen)
             if made_s:
                 print(f"made the peers' environments in {made_s:.0f} s (kept in {options.envs})", flush=True)
             started = time.monotonic()
-            measure(chosen, Path(scratch), rounds, budget_s, options.seed)
+            rounds = measure(chosen, Path(scratch), effort, options.seed)
         finally:
             for variant in chosen:
                 stop(variant)
         took_s = time.monotonic() - started
-    head = f"{machine()}\n{rounds} rounds of {budget_s} s, medians; measured in {took_s:.0f} s\n"
+    head = f"{machine()}\n{rounds} rounds of {effort.budget_s} s, medians; measured in {took_s:.0f} s\n"
     report(chosen, head)
     missed = shortfalls(chosen)
     if options.json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import cache
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -21,16 +22,20 @@ _ONSETS = ("b", "br", "d", "f", "g", "k", "l", "m", "n", "p", "pl", "r", "s", "s
 _RIMES = ("a", "an", "e", "el", "en", "i", "in", "o", "ol", "on", "u", "un")
 
 
+@cache
+def _vocabulary() -> list[str]:
+    """5,000 words made up of syllables, some with the sign that follows them."""
+    rng = random.Random("vocabulary")
+    made = ["".join(rng.choice(_ONSETS) + rng.choice(_RIMES) for _ in range(rng.randint(1, 4))) for _ in range(5_000)]
+    return [word + rng.choice((" ", " ", " ", " ", ", ", ". ", "? ")) for word in made]
+
+
 def words(rng: random.Random, size_bytes: int) -> str:
     """Made-up prose of exactly ``size_bytes`` ASCII characters."""
-    parts: list[str] = []
-    length = 0
-    while length < size_bytes:
-        word = "".join(rng.choice(_ONSETS) + rng.choice(_RIMES) for _ in range(rng.randint(1, 4)))
-        word += rng.choice((" ", " ", " ", " ", ", ", ". ", "? "))
-        parts.append(word)
-        length += len(word)
-    return "".join(parts)[:size_bytes]
+    text = ""
+    while len(text) < size_bytes:
+        text += "".join(rng.choices(_vocabulary(), k=(size_bytes - len(text)) // 6 + 1))
+    return text[:size_bytes]
 
 
 def request_bodies(size_bytes: int, *, stream: bool, seed: int = 0) -> list[bytes]:

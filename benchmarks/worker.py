@@ -125,7 +125,10 @@ class Bench:
         """Blocks of both apps in random order until the budget is spent: microseconds a request, and faults by name."""
         dearest_s = 0.0
         for app in self.apps:  # not counted: first-time paths; and it tells how many requests a block can afford
-            dearest_s = max(dearest_s, (await self.block(app, self.exchanges(workload, 2)))[1] / 2e9)
+            first_s = (await self.block(app, self.exchanges(workload, 1)))[1] / 1e9
+            if first_s < budget_s:
+                first_s = (await self.block(app, self.exchanges(workload, 1)))[1] / 1e9
+            dearest_s = max(dearest_s, first_s)
         size = max(1, min(BLOCK, int(budget_s / dearest_s / 6)))
         totals = [[0, 0], [0, 0]]
         faults: dict[str, int] = {}
@@ -168,7 +171,7 @@ async def lifespan(app: endpoints.ASGIApp) -> Any:
 
 def versions(pins: list[str]) -> dict[str, str]:
     found = {"python": sys.version.split()[0]}
-    for name in ("uvloop", "starlette", "fastapi", *(pin.partition("==")[0] for pin in pins)):
+    for name in ("extraction-guard", "uvloop", "starlette", "fastapi", *(pin.partition("==")[0] for pin in pins)):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found

@@ -22,7 +22,7 @@ PLUGINS = ("dialects", "signals", "actions", "stores")
 # Words are frozen values and functions from value to value; stages hold what a running guard knows of one concern.
 LAYERS: dict[int, set[str]] = {
     0: {
-        "errors", "types", "settings", "clock", "hashing", "recent",
+        "errors", "types", "settings", "clock", "hashing", "recent", "eager",
         "addresses", "peers", "paths", "framing", "routes", "credentials", "keys",
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "meters", "subjects",
@@ -67,8 +67,8 @@ FOREIGN: dict[str, set[str | int]] = {
     "hyperscan": {"scanning"},
 }
 # The pipeline and its edge: what they catch is recorded and answered. The responder is the middleware's half that runs the
-# operator's callable.
-MAY_CATCH_ALL = {"pipeline", "middleware", "responder"}
+# operator's callable; eager hands what it catches on to a coroutine.
+MAY_CATCH_ALL = {"pipeline", "middleware", "responder", "eager"}
 TOP_LEVEL = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "guard", "tests", "examples", "benchmarks"}
 BUILT = ("*.egg-info", "build", "dist", "guard-state", "__pycache__")
 MOST_LINES = 400

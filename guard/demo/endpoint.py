@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from guard.demo.anthropic_messages import ANTHROPIC_MESSAGES
-from guard.demo.canned import Dialect
+from guard.demo.canned import Dialect, answer
 from guard.demo.openai_chat import OPENAI_CHAT
 
 OPENAI_PATH = "/v1/chat/completions"

@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from guard.contracts import Charge, Slots, Taken
+from guard.errors import StateError
 from guard.meters import COST_MAX, SLACK, enter, leave, lower, wait_s
 from guard.settings import State
 from guard.subjects import DROPPED, Layouts, Subject, Table, pieces, restore_piece
@@ -207,12 +208,18 @@ class MemoryStore:
         return pieces(list(self._tables.values()), self._layouts)
 
     def restore(self, piece: dict[str, Any], now: float) -> int:
-        """Takes up one piece of ``pieces``; how many subjects. Raises as ``subjects.restore_piece`` says."""
-        name = str(piece["table"])
-        guarded = name.removesuffix("?")
-        tables = self._strangers if name.endswith("?") else self._known
-        table = tables[guarded] if guarded in tables else self._open(guarded, name.endswith("?"))
-        return restore_piece(piece, table, self._layouts, now)
+        """Takes up one piece of ``pieces``; how many subjects. Raises ``StateError`` for what is none."""
+        try:
+            name = str(piece["table"])
+            guarded = name.removesuffix("?")
+            tables = self._strangers if name.endswith("?") else self._known
+            table = tables[guarded] if guarded in tables else self._open(guarded, name.endswith("?"))
+            return restore_piece(piece, table, self._layouts, now)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise StateError(
+                f"the limits kept are none of this store's ({type(error).__name__}); to start with empty ones, move the "
+                "files in state_dir away"
+            ) from error
 
     def counts(self) -> dict[str, int]:
         """What is held, in numbers, for the operator: subjects of each kind, leases, slots in use, overflows."""

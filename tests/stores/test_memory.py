@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from guard.contracts import Charge, Slots
+from guard.errors import StateError
 from guard.settings import State
 from guard.stores.memory import MemoryStore
 
@@ -362,5 +363,5 @@ def test_a_clock_that_was_put_back_over_a_restart_freezes_nobody() -> None:
     ids=["empty", "no layout", "short", "negative", "nan", "text"],
 )
 def test_what_is_no_piece_is_said_to_be_none(piece: dict[str, Any]) -> None:
-    with pytest.raises((KeyError, ValueError, TypeError, IndexError)):
+    with pytest.raises(StateError, match="move the files in state_dir away"):
         MemoryStore().restore(piece, T0)
