@@ -31,7 +31,19 @@ def python_of(pins: list[str], cache: Path) -> tuple[Path, float]:
     started = time.monotonic()
     try:
         _run([sys.executable, "-m", "venv", str(folder)])
-        _run([str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins])
+        _run(
+            [
+                str(interpreter),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--retries",
+                "1",
+                "--disable-pip-version-check",
+                *pins,
+            ]
+        )
     except Unavailable:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -10,24 +10,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from guard.credentials import usual
 from guard.errors import BadExchange
-from guard.framing import Encoding, check_connection, check_transfer, check_type, encoding_of, gather, length_of
+from guard.framing import (
+    COMMON_CONNECTIONS,
+    COMMON_TYPES,
+    Encoding,
+    check_connection,
+    check_transfer,
+    check_type,
+    encoding_of,
+    gather,
+    length_of,
+)
+from guard.layout import Layout, Layouts
 from guard.peers import Peers
 from guard.recent import Recent
 from guard.routes import FLAT, NO_DIALECT, NOT_PROTECTED, NotProtected, Routes
 from guard.settings import Policy
-from guard.types import Call, Peer, Route
+from guard.types import Call, Headers, Peer, Route
 
 __all__ = ["NOT_PROTECTED", "Caller", "NotProtected"]
 
 _UNJUDGED = frozenset({FLAT, NO_DIALECT})
-# Names that say nothing of the client's software: who is asking, how much, and what proxies on the way add.
-_NOT_OF_THE_STACK = frozenset(
-    b"authorization x-api-key api-key cookie host content-length transfer-encoding forwarded via x-real-ip x-forwarded-for "
-    b"x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-prefix x-forwarded-server x-request-id x-client-ip "
-    b"true-client-ip cf-connecting-ip cf-ipcountry cf-ray cf-visitor cdn-loop x-amzn-trace-id x-cloud-trace-context "
-    b"x-envoy-external-address x-original-forwarded-for traceparent tracestate idempotency-key".split()
-)
 _SECURITY = frozenset(
     b"authorization x-api-key api-key cookie content-length content-type content-encoding host".split()
 )
@@ -45,12 +50,9 @@ class Caller:
         self._max_bytes = policy.body.max_bytes
         self._max_headers = policy.body.max_headers
         self._max_header_bytes = policy.body.max_header_bytes
-        trust = policy.trust
-        named = (trust.address, trust.country, trust.asn, trust.asn_kind, trust.ja4)
-        self._trust_headers = frozenset(name.lower().encode("latin-1") for name in named if name)
+        self._layouts = Layouts(policy.trust, policy.identity)
         credentials = frozenset(name.lower().encode("latin-1") for name in policy.identity.credential)
-        self._protected = _SECURITY | credentials | self._trust_headers
-        self._not_of_the_stack = _NOT_OF_THE_STACK | credentials | self._trust_headers
+        self._protected = _SECURITY | credentials | self._layouts.trusted
         self._stacks: Recent[bytes, bytes] = Recent(1024)
 
     @property
@@ -72,50 +74,52 @@ class Caller:
         raw: Sequence[tuple[bytes, bytes]] = scope["headers"]
         if len(raw) > self._max_headers:
             raise BadExchange(431, "headers", f"The request has more than {self._max_headers} headers.")
-        names: tuple[bytes, ...]
-        values: tuple[bytes, ...]
-        names, values = zip(*raw, strict=True) if raw else ((), ())
-        joined = b",".join(names)
-        if len(joined) + sum(map(len, values)) > self._max_header_bytes:
-            raise BadExchange(431, "headers", f"The request's headers are larger than {self._max_header_bytes} bytes.")
-        if joined != joined.lower():
-            joined = joined.lower()
-            names = tuple(map(bytes.lower, names))
-            headers = tuple(zip(names, values, strict=True))
+        fields = dict(raw)
+        layout = self._layouts.recent.get(tuple(fields))
+        headers: Headers
+        if layout is None or len(fields) != len(raw):
+            headers, fields, layout = self._met_first(raw)
+        elif layout.names_bytes + len(b"".join(fields.values())) > self._max_header_bytes:
+            raise _too_large(self._max_header_bytes)
         else:
-            headers = tuple(raw) if raw and type(raw[0]) is tuple else tuple(zip(names, values, strict=True))
-        fields = dict(headers)
-        if len(fields) != len(headers):
-            fields = gather(headers)
+            headers = tuple(raw) if raw and type(raw[0]) is tuple else tuple(fields.items())
         located = self._routes.locate(scope)
         if located.fault:
             raise BadExchange(400, "path", located.fault)
         method: str = scope["method"]
         if method != "POST":
             route = self._bodyless(method, route)
-        length, encoding = self._frame(fields, judged=route.dialect not in _UNJUDGED)
+        length, encoding = self._frame(fields, layout, judged=route.dialect not in _UNJUDGED)
+        client = scope.get("client")
+        peer = self._peers.peer(client, fields) if layout.forwarded else self._peers.silent(client)
+        key = layout.stack + fields.get(b"user-agent", b"")
         return Call(
             method,
             located.path,
             route,
             headers,
-            self._peers.peer(scope.get("client"), fields),
-            b"",
-            self._stack(joined, fields.get(b"user-agent", b"")),
+            peer,
+            usual(fields[layout.door]) if layout.door else b"",
+            self._stacks.get(key) or self._stack(layout, key),
             scope.get("query_string", b""),
             encoding,
             length,
+            not layout.claims and (peer.hop or not layout.vouches),
         )
 
     def stripped(self, headers: Sequence[tuple[bytes, bytes]], peer: Peer) -> Sequence[tuple[bytes, bytes]]:
         """The headers as the app may see them: without ``x-guard-…``, and without the configured trust headers unless a
-        declared hop set them. The very object that came in where nothing has to go."""
-        untrusted = frozenset[bytes]() if peer.hop else self._trust_headers
-        joined = b",".join([name for name, _ in headers]).lower()
-        if b"guard" not in joined and untrusted.isdisjoint(joined.replace(b"_", b"-").split(b",") if untrusted else ()):
-            return headers
-        kept = [pair for pair in headers if not _claims(pair[0].lower().replace(b"_", b"-"), untrusted)]
+        declared hop set them. The very object that came in where nothing has to go, as ``Call.clean`` says beforehand."""
+        strips = self._layouts.strips
+        kept = [pair for pair in headers if not strips(pair[0], hop=peer.hop)]
         return headers if len(kept) == len(headers) else kept
+
+    def _met_first(self, raw: Sequence[tuple[bytes, bytes]]) -> tuple[Headers, dict[bytes, bytes], Layout]:
+        """Headers and fields by lower-case names, repeated ones joined, where the names are not among the known ones."""
+        if sum(len(name) + len(value) + 1 for name, value in raw) - 1 > self._max_header_bytes:
+            raise _too_large(self._max_header_bytes)
+        headers = tuple((name.lower(), value) for name, value in raw)
+        return headers, gather(headers), self._layouts.of(tuple(name for name, _ in headers))
 
     def _bodyless(self, method: str, route: Route) -> Route:
         """Preflights are counted, not read; other methods are only for paths that no dialect reads."""
@@ -125,33 +129,28 @@ class Caller:
             raise BadExchange(405, "method", "This path takes POST only.")
         return route
 
-    def _frame(self, fields: Mapping[bytes, bytes], *, judged: bool) -> tuple[int | None, Encoding]:
+    def _frame(self, fields: Mapping[bytes, bytes], layout: Layout, *, judged: bool) -> tuple[int | None, Encoding]:
         connection = fields.get(b"connection")
-        if connection is not None:
+        if connection is not None and connection not in COMMON_CONNECTIONS:
             check_connection(connection, self._protected)
         stated = fields.get(b"content-length")
         length = None if stated is None else length_of(stated, self._max_bytes)
-        transfer = fields.get(b"transfer-encoding")
-        if transfer is not None:
+        if layout.coded and (transfer := fields.get(b"transfer-encoding")) is not None:
             check_transfer(transfer, with_length=stated is not None)
         if not judged:
             return length, "identity"
         kind = fields.get(b"content-type")
-        if kind is not None:
+        if kind is not None and kind not in COMMON_TYPES:
             check_type(kind)
-        encoding = fields.get(b"content-encoding")
-        return length, "identity" if encoding is None else encoding_of(encoding)
+        if layout.coded and (encoding := fields.get(b"content-encoding")) is not None:
+            return length, encoding_of(encoding)
+        return length, "identity"
 
-    def _stack(self, joined: bytes, agent: bytes) -> bytes:
-        """The names that are the client's own, in order, and its name of itself."""
-        key = joined + b"\n" + agent
-        stack = self._stacks.get(key)
-        if stack is None:
-            skipped = self._not_of_the_stack
-            names = [name for name in joined.split(b",") if name not in skipped and not name.startswith(b"x-guard-")]
-            stack = b",".join(names) + b"\n" + agent_family(agent)
-            if len(key) <= 1024:
-                self._stacks.put(key, stack)
+    def _stack(self, layout: Layout, key: bytes) -> bytes:
+        """The names that are the client's own, in order, and its name of itself, which stands behind them in ``key``."""
+        stack = layout.stack + agent_family(key[len(layout.stack) :])
+        if len(key) <= 1024:
+            self._stacks.put(key, stack)
         return stack
 
 
@@ -171,5 +170,5 @@ def agent_family(agent: bytes) -> bytes:
     return b" ".join(words)
 
 
-def _claims(name: bytes, untrusted: frozenset[bytes]) -> bool:
-    return name in untrusted or name.startswith(b"x-guard-")
+def _too_large(max_bytes: int) -> BadExchange:
+    return BadExchange(431, "headers", f"The request's headers are larger than {max_bytes} bytes.")

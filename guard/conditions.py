@@ -250,10 +250,15 @@ def mentions(condition: Condition, fields: frozenset[str]) -> bool:
 
 
 def hashed_name(name: str, key: HashKey) -> str:
-    """``account:<id>`` or ``org:<id>`` as the policy writes it → the same with the id's keyed hash, as ``Account.names``
-    holds it. 32 hex digits are taken for such a hash: guard shows nothing else of an account."""
+    """``account:<id>`` or ``org:<id>`` as the operator writes it → the same with the id's keyed hash, as in ``Account.names``."""
     kind, _, raw = name.partition(":")
-    return name if _KEY.fullmatch(raw) else f"{kind}:{key.identifier(kind, raw.encode())}"
+    return f"{kind}:{key.identifier(kind, raw.encode())}"
+
+
+def hashed_names(name: str, key: HashKey) -> tuple[str, ...]:
+    """Every name that ``name`` may mean. 32 hex digits may be an operator's own id (a UUID) or what guard shows of an account."""
+    hashed = hashed_name(name, key)
+    return (hashed, name) if _KEY.fullmatch(name.partition(":")[2]) else (hashed,)
 
 
 def bind(policy: Policy, key: HashKey) -> Policy:
@@ -272,7 +277,7 @@ def bound(condition: Condition, key: HashKey) -> Condition:
         if kind == "not":
             tests.append((field, kind, bound(operand, key)))
         elif field in ("account", "org"):
-            tests.append((field, kind, frozenset(hashed_name(f"{field}:{raw}", key) for raw in operand)))
+            tests.append((field, kind, frozenset(n for raw in operand for n in hashed_names(f"{field}:{raw}", key))))
         else:
             tests.append((field, kind, operand))
     return Condition(tuple(tests))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -52,6 +52,14 @@ class Credentials:
                 found = _only(found, secret)
         return found
 
+    def door(self, names: Sequence[bytes]) -> bytes:
+        """The one header of these that holds the credential and nothing else; ``b""`` where there is none, or where more than
+        one header would have to be read."""
+        found = [name for name in names if name in self._doors]
+        if self._query or len(found) != 1 or found[0] in {b"cookie", _PROTOCOL}:
+            return b""
+        return found[0]
+
     def _behind(self, door: bytes, value: bytes) -> Iterator[bytes]:
         if door == b"cookie":
             for pair in value.split(b";"):
@@ -74,6 +82,17 @@ class Credentials:
         for name, value in pairs:
             if name == self._query:
                 yield _secret(value.encode("latin-1", "replace"))
+
+
+def usual(value: bytes) -> bytes:
+    """The secret of a header in one of the usual forms, ``Bearer x`` and ``x``; ``b""`` for every other: ``find`` reads those."""
+    words = value.split()
+    if len(value) <= MOST_BYTES and b"," not in value:
+        if len(words) == 2 and words[0] == b"Bearer":
+            return words[1]
+        if len(words) == 1 and words[0].lower() not in _SCHEMES:
+            return words[0]
+    return b""
 
 
 def _secret(value: bytes) -> bytes:

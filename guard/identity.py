@@ -61,7 +61,7 @@ class Identities:
         self._described: Recent[str, _Described] = Recent(most)
         # Strangers and networks are as many as clients like, so they get small tables of their own.
         self._strangers: Recent[str, float] = Recent(_STRANGERS)
-        self._networks: Recent[str, tuple[str, int]] = Recent(_STRANGERS)
+        self._networks: Recent[str, Account] = Recent(_STRANGERS)
         self._built: Recent[str, Account] = Recent(_BUILT)
         self.use(policy)
 
@@ -79,20 +79,20 @@ class Identities:
         Raises ``BadExchange``: 400 for credentials that contradict each other, 401 where anonymous calls are refused.
         """
         secret = call.credential or self._credentials.find(call.headers, call.query)
-        network, shard = self._network(call.peer.network)
+        network = self._networks.get(call.peer.network) or self._network(call.peer.network)
         if not secret:
             if self._anonymous == "refuse":
                 raise BadExchange(401, "anonymous", "This service needs a credential.")
-            return Account(network, "anonymous", shard)
+            return network
         hashed = self._key.identifier("credential", secret)
         if self._describe is not None:
             described = self._described.get(hashed)
             if described is not None and now - described.at < self._ttl_s:
-                return _at(described.account, shard)
+                return _at(described.account, network.shard)
             asked_at = self._strangers.get(hashed) if described is None else None
             if asked_at is None or now - asked_at >= self._ttl_s:
                 return NeedsDescribe(self._describe, secret.decode("latin-1"))
-        return self._by_credential(hashed, shard)
+        return self._by_credential(hashed, network.shard)
 
     def described(self, call: Call, facts: Any, now: float) -> Account:
         """The account after ``describe`` has answered with ``facts`` (``AccountFacts``; None: nobody it knows).
@@ -142,6 +142,16 @@ class Identities:
         self._accepted.put(account.key, True)
         return True
 
+    def erase(self, account: str) -> int:
+        """Forgets that a credential was accepted, and what ``describe`` said of the account; how many things were forgotten."""
+        told = [hashed for hashed in self._described if (d := self._described.get(hashed)) and d.account.key == account]
+        accepted = account in self._accepted
+        for hashed in told:
+            self._described.drop(hashed)
+        self._accepted.drop(account)
+        self._built.drop(account)
+        return accepted + len(told)
+
     def snapshot(self) -> dict[str, object]:
         """The accepted credentials (keyed hashes), for a restart."""
         return {"version": 1, "accepted": list(self._accepted)}
@@ -158,14 +168,14 @@ class Identities:
 
     def _marks(self, call: Call) -> tuple[str, int]:
         secret = call.credential or self._credentials.find(call.headers, call.query)
-        return self._key.identifier("credential", secret), self._network(call.peer.network)[1]
+        return self._key.identifier("credential", secret), self._network(call.peer.network).shard
 
-    def _network(self, network: str) -> tuple[str, int]:
-        """(keyed hash, shard) of a network. Clients of unknown address are one network: told apart they would be free."""
+    def _network(self, network: str) -> Account:
+        """The anonymous account of a network. Clients of unknown address are one network: told apart they would be free."""
         known = self._networks.get(network)
         if known is None:
             hashed = self._key.identifier("network", network.encode())
-            known = hashed, int(hashed[:2], 16)
+            known = Account(hashed, "anonymous", int(hashed[:2], 16))
             self._networks.put(network, known)
         return known
 

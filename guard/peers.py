@@ -18,6 +18,7 @@ from guard.types import UNKNOWN, Peer
 _NOBODY = Peer()
 _X_FORWARDED_FOR = b"x-forwarded-for"
 _LOOPBACK = Address("127.0.0.1", "127.0.0.1", True)
+_LONGEST_REMEMBERED = 256
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
 
@@ -30,10 +31,12 @@ class Peers:
         "_asn",
         "_asn_kind",
         "_behind",
+        "_believed",
         "_country",
         "_direct",
         "_facts",
         "_ja4",
+        "_silent",
         "pre_resolved",
     )
 
@@ -45,7 +48,19 @@ class Peers:
         self._facts = any(names[1:])
         self._direct: Recent[str, Peer] = Recent(1024)
         self._behind: Recent[str, Peer] = Recent(1024)
+        self._silent: Recent[str, Peer] = Recent(1024)
+        self._believed: Recent[tuple[str, bytes], Address] = Recent(1024)
         self.pre_resolved = 0
+
+    def silent(self, client: tuple[str, int] | None) -> Peer:
+        """The peer of a request without ``X-Forwarded-For`` and trust headers: what ``peer`` says where there are no headers."""
+        name = client[0] if client else ""
+        peer = self._silent.get(name)
+        if peer is None:
+            peer = self.peer(client, {})
+            if len(name) <= _LONGEST_REMEMBERED:
+                self._silent.put(name, peer)
+        return peer
 
     def peer(self, client: tuple[str, int] | None, fields: Mapping[bytes, bytes]) -> Peer:
         """``client`` is the scope's, ``fields`` the headers by lower-case name, repeated ones joined by ``, ``. Never raises."""
@@ -81,8 +96,14 @@ class Peers:
         value = fields.get(header) if header else None
         if value is None:
             return hop
-        entries = forwarded_for(value.decode("latin-1")) if header == b"forwarded" else _entries(value)
-        return self._addresses.client(hop, entries)
+        key = hop.text, value
+        client = self._believed.get(key)
+        if client is None:
+            entries = forwarded_for(value.decode("latin-1")) if header == b"forwarded" else _entries(value)
+            client = self._addresses.client(hop, entries)
+            if len(value) <= _LONGEST_REMEMBERED:
+                self._believed.put(key, client)
+        return client
 
     def _vouched(self, address: Address, fields: Mapping[bytes, bytes]) -> Peer:
         """The peer with the facts that the hop states. A value that can't be one, such as two at once, is unknown."""

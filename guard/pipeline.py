@@ -35,7 +35,7 @@ from guard.routes import FLAT, NO_DIALECT
 from guard.scoring import Scoring, read_weights
 from guard.settings import Grant, Policy
 from guard.types import Account, Call, Decision, Exchange, Features, JSONObject, Peer, Receipt, Route, Usage
-from guard.words import Block, Words, subject
+from guard.words import Block, Words, subjects
 
 ADMITTED = Admission(True)
 NOBODY = Account(key="", status="anonymous")
@@ -237,7 +237,7 @@ class Guard:
     def grant(self, grant: Grant, now: float) -> str:
         """The operator's word that a subject may do what looks like extraction; its evidence is dropped."""
         name = self.words.speak(grant)
-        self._forgive(name)
+        self.forgive(grant.subject, now)
         return name
 
     def revoke(self, typed: str, now: float) -> bool:
@@ -250,16 +250,16 @@ class Guard:
 
     def forgive(self, typed: str, now: float) -> int:
         """Drops the evidence against an account and gives it back its full allowance; how many accounts it concerned."""
-        return self._forgive(subject(typed, self.key))
+        return sum(self._scoring.forgive(key) for key in self._accounts_meant(typed))
 
     def erase(self, typed: str, now: float) -> int:
         """Forgets an account altogether: evidence, limits, acceptance; how many things were forgotten."""
-        key = subject(typed, self.key).partition(":")[2]
-        return self.store.forget(key) + self._scoring.erase(key)
+        meant = self._accounts_meant(typed)
+        return sum(self.store.forget(key) + self._scoring.erase(key) + self.identities.erase(key) for key in meant)
 
-    def _forgive(self, name: str) -> int:
-        kind, _, key = name.partition(":")
-        return int(kind == "account" and self._scoring.forgive(key))
+    def _accounts_meant(self, typed: str) -> list[str]:
+        names = [name.partition(":") for name in subjects(typed, self.key)]
+        return [key for kind, _, key in names if kind == "account"]
 
     # -- state ----------------------------------------------------------------------------------------------------
 

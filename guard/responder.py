@@ -41,8 +41,10 @@ class Responder:
         "_cut",
         "_dialect",
         "_extra",
+        "_fed",
         "_hold_at",
         "_installation",
+        "_messages",
         "_meter",
         "_pending",
         "_receipt",
@@ -63,7 +65,7 @@ class Responder:
         self._send = send
         self._pending: list[Message] = []
         self._meter: AnswerMeter | None = None
-        self._status = 0
+        self._status = self._messages = 0
         self._complete = self._cut = self._settled = False
         self._extra: Headers = ()
 
@@ -103,8 +105,7 @@ class Responder:
         self._hold_at = receipt.at + HOLD_EVERY_S
         scope = self._scope
         scope.setdefault("state", {})["guard"] = receipt.decision
-        if exchange.fault is None:
-            scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
+        scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
         try:
             await self._app(scope, self._replay, self._answer)
         finally:
@@ -129,12 +130,13 @@ class Responder:
         return identities.described(call, facts, now)
 
     async def _read(self, reader: BodyReader, timeout_s: float) -> None:
-        """Reads the request's body to its end within its bounds; every message is kept for the app, as it came."""
-        # Most requests are there whole when they are asked for, and a timer costs more than reading them.
-        first = first_step(self._receive())
-        if not isinstance(first, Waiting) and self._take(first, reader):
-            return
+        """Reads the request's body to its end within its bounds. What was read is kept for the app, also where it can't be
+        judged: in mode ``observe`` the app gets it all the same."""
         try:
+            # Most requests are there whole when they are asked for, and a timer costs more than reading them.
+            first = first_step(self._receive())
+            if not isinstance(first, Waiting) and self._take(first, reader):
+                return
             async with asyncio.timeout(timeout_s):
                 if isinstance(first, Waiting) and self._take(await rest(first), reader):
                     return
@@ -142,16 +144,30 @@ class Responder:
                     pass
         except TimeoutError:
             raise BadExchange(408, "slow_body", f"The request's body did not arrive within {timeout_s:g} s.") from None
+        finally:
+            if self._messages > 1:
+                self._rejoin(reader)
 
     def _take(self, message: Message, reader: BodyReader) -> bool:
-        """Takes one message of the request; True where it was the last."""
+        """Takes one message of the request; True where it was the last. Of many messages only the bytes are held."""
         if message["type"] == "http.disconnect":
             raise _ClientLeft
-        self._pending.append(message)
+        self._messages += 1
+        self._pending[:] = (message,)
+        self._fed = False
         body = message.get("body", b"")
         if body:
             reader.feed(body)
+        self._fed = True
         return not message.get("more_body", False)
+
+    def _rejoin(self, reader: BodyReader) -> None:
+        """Makes one message of the many that were read, and the one that broke a bound, for the app."""
+        last = self._pending.pop()
+        more = True if not self._fed else last.get("more_body", False)
+        self._pending.append({"type": "http.request", "body": reader.raw(), "more_body": more})
+        if not self._fed:
+            self._pending.append(last)
 
     # -- START and STREAM -----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ explode; look-around and back-references, which could, are rejected when the fil
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -20,38 +21,44 @@ _FLAGS = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG
 class Patterns:
     """One compiled pattern file of ``guard/patterns/``. Belongs to one thread (the scratch space is its own)."""
 
-    __slots__ = ("_database", "_strengths")
+    __slots__ = ("_database", "_scratch", "_strengths")
 
     def __init__(self, name: str) -> None:
         """``name`` is the file's name without its ending. Raises ``InstallError`` for a file that can't be used."""
-        try:
-            table = tomllib.loads((files("guard") / "patterns" / f"{name}.toml").read_text(encoding="utf-8"))
-            rows = [(row["text"].encode(), float(row["strength"])) for row in table["pattern"]]
-        except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-            raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
-        self._strengths = tuple(strength for _, strength in rows)
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        try:
-            self._database.compile(
-                expressions=[text for text, _ in rows],
-                ids=list(range(len(rows))),
-                elements=len(rows),
-                flags=[_FLAGS] * len(rows),
-            )
-        except hyperscan.error as error:
-            raise InstallError(f"pattern file {name}.toml does not compile: {error}") from error
-        self._database.scratch = hyperscan.Scratch(self._database)
+        self._strengths, self._database = _compiled(name)
+        self._scratch = hyperscan.Scratch(self._database)
 
     def reading(self, text: bytes) -> float:
         """1 − Π(1 − strength) over the patterns found in ``text`` (valid UTF-8); 0 where none is."""
         found: list[int] = []
-        self._database.scan(text, _note, context=found)
+        self._database.scan(text, _note, context=found, scratch=self._scratch)
         if not found:
             return 0.0
         missing = 1.0
         for id_ in found:
             missing *= 1.0 - self._strengths[id_]
         return 1.0 - missing
+
+
+@cache
+def _compiled(name: str) -> tuple[tuple[float, ...], hyperscan.Database]:
+    """The strengths and the automaton of a file. Compiling takes half a second, and shipped files don't change."""
+    try:
+        table = tomllib.loads((files("guard") / "patterns" / f"{name}.toml").read_text(encoding="utf-8"))
+        rows = [(row["text"].encode(), float(row["strength"])) for row in table["pattern"]]
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(
+            expressions=[text for text, _ in rows],
+            ids=list(range(len(rows))),
+            elements=len(rows),
+            flags=[_FLAGS] * len(rows),
+        )
+    except hyperscan.error as error:
+        raise InstallError(f"pattern file {name}.toml does not compile: {error}") from error
+    return tuple(strength for _, strength in rows), database
 
 
 def _note(id_: int, start: int, end: int, flags: int, found: Any) -> None:

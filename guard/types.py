@@ -95,6 +95,8 @@ class Call:
     """How the body is compressed."""
     length_bytes: int | None = None
     """The body's length as the client declared it; None: it declared none."""
+    clean: bool = False
+    """Whether the app may see all headers as they came; if not, ``Caller.stripped`` takes some off."""
 
 
 @dataclass(frozen=True, slots=True)

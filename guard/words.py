@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from guard.conditions import hashed_name
+from guard.conditions import hashed_names
 from guard.errors import AdminError
 from guard.hashing import HashKey
 from guard.settings import Grant, Policy
@@ -27,17 +27,22 @@ class Block:
     until: float
 
 
-def subject(typed: str, key: HashKey) -> str:
-    """``account:<id>``, ``org:<id>`` or an account's key (32 hex digits) → the subject that accounts bear in ``names``.
+def subjects(typed: str, key: HashKey) -> tuple[str, ...]:
+    """``account:<id>``, ``org:<id>`` or an account's key (32 hex digits) → what an account that is meant bears in ``names``.
 
-    Raises ``AdminError`` for anything else.
+    More than one where the id could itself be a key. Raises ``AdminError`` for anything else.
     """
     if len(typed) == 32 and _HEX.issuperset(typed):
-        return f"account:{typed}"
+        return hashed_names(f"account:{typed}", key)[::-1]
     kind, colon, name = typed.partition(":")
     if not colon or kind not in {"account", "org"} or not name:
         raise AdminError("a subject is account:<id>, org:<id> or the 32 hex digits of an account's key")
-    return hashed_name(typed, key)
+    return hashed_names(typed, key)
+
+
+def subject(typed: str, key: HashKey) -> str:
+    """The likeliest of ``subjects``, for showing."""
+    return subjects(typed, key)[0]
 
 
 class Words:
@@ -56,7 +61,8 @@ class Words:
     def adopt(self, policy: Policy) -> None:
         """Takes up the grants of another policy."""
         self._policy = policy
-        self._grants = {subject(grant.subject, self._key): grant for grant in policy.grants} | self._spoken
+        written = {name: grant for grant in policy.grants for name in subjects(grant.subject, self._key)}
+        self._grants = written | self._spoken
 
     def mode(self, now: float) -> Mode:
         """The mode in force: the operator's override while it lasts, else the policy's."""
@@ -102,24 +108,25 @@ class Words:
 
     def speak(self, grant: Grant) -> str:
         """Adds an operator's grant; the subject it holds for."""
-        name = subject(grant.subject, self._key)
-        self._spoken[name] = Grant(name, grant.why, grant.until, grant.told)
-        self._grants[name] = self._spoken[name]
-        return name
+        names = subjects(grant.subject, self._key)
+        for name in names:
+            self._spoken[name] = self._grants[name] = Grant(name, grant.why, grant.until, grant.told)
+        return names[0]
 
     def refuse(self, typed: str, block: Block) -> str:
         """Blocks a subject; the subject it holds for."""
-        name = subject(typed, self._key)
-        self._blocks[name] = block
+        names = subjects(typed, self._key)
+        self._blocks |= dict.fromkeys(names, block)
         self.version += 1
-        return name
+        return names[0]
 
     def take_back(self, typed: str) -> bool:
         """Withdraws an operator's grant and block of a subject; False: there was neither. Grants of the policy file stay."""
-        name = subject(typed, self._key)
-        spoken, blocked = self._spoken.pop(name, None), self._blocks.pop(name, None)
+        held = 0
+        for name in subjects(typed, self._key):
+            held += (self._spoken.pop(name, None) is not None) + (self._blocks.pop(name, None) is not None)
         self.adopt(self._policy)
-        return spoken is not None or blocked is not None
+        return held > 0
 
     def counts(self) -> dict[str, int]:
         """How many grants and blocks there are."""

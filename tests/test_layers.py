@@ -23,7 +23,7 @@ PLUGINS = ("dialects", "signals", "actions", "stores")
 LAYERS: dict[int, set[str]] = {
     0: {
         "errors", "types", "settings", "clock", "hashing", "recent", "eager",
-        "addresses", "peers", "paths", "framing", "routes", "credentials", "keys",
+        "addresses", "peers", "paths", "framing", "routes", "credentials", "layout", "keys",
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "meters", "subjects",
         "lines", "journal", "logs", "explanation", "loosening",

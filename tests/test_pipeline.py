@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 
 from guard.config import load
-from guard.errors import StateError
+from guard.contracts import Forward, Reply
+from guard.errors import BadExchange, StateError
 from guard.hashing import HashKey
 from guard.pipeline import Guard, unreadable
-from guard.contracts import Forward, Reply
-from guard.errors import BadExchange
 from guard.registry import discover
 from guard.settings import Grant
 from guard.types import Account, Call, Exchange, Features, Peer, Receipt, Route, Usage
