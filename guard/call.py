@@ -32,6 +32,7 @@ from guard.types import Call, Headers, Peer, Route
 
 __all__ = ["NOT_PROTECTED", "Caller", "NotProtected"]
 
+_JSON = b"application/json"
 _UNJUDGED = frozenset({FLAT, NO_DIALECT})
 _SECURITY = frozenset(
     b"authorization x-api-key api-key cookie content-length content-type content-encoding host".split()
@@ -89,7 +90,15 @@ class Caller:
         method: str = scope["method"]
         if method != "POST":
             route = self._bodyless(method, route)
-        length, encoding = self._frame(fields, layout, judged=route.dialect not in _UNJUDGED)
+        if (
+            layout.coded
+            or fields.get(b"connection", b"") not in COMMON_CONNECTIONS
+            or fields.get(b"content-type", _JSON) not in COMMON_TYPES
+        ):
+            encoding = self._frame(fields, judged=route.dialect not in _UNJUDGED)
+        else:
+            encoding = "identity"
+        stated = fields.get(b"content-length")
         client = scope.get("client")
         peer = self._peers.peer(client, fields) if layout.forwarded else self._peers.silent(client)
         key = layout.stack + fields.get(b"user-agent", b"")
@@ -103,13 +112,22 @@ class Caller:
             self._stacks.get(key) or self._stack(layout, key),
             scope.get("query_string", b""),
             encoding,
-            length,
+            None if stated is None else length_of(stated, self._max_bytes),
             not layout.claims and (peer.hop or not layout.vouches),
         )
 
     def stripped(self, headers: Sequence[tuple[bytes, bytes]], peer: Peer) -> Sequence[tuple[bytes, bytes]]:
         """The headers as the app may see them: without ``x-guard-…``, and without the configured trust headers unless a
-        declared hop set them. The very object that came in where nothing has to go, as ``Call.clean`` says beforehand."""
+        declared hop set them. The very object that came in where nothing has to go (``Call.clean`` says so beforehand)."""
+        fields = dict(headers)
+        layout = self._layouts.recent.get(tuple(fields))
+        if (
+            layout is not None
+            and len(fields) == len(headers)
+            and not layout.claims
+            and (peer.hop or not layout.vouches)
+        ):
+            return headers
         strips = self._layouts.strips
         kept = [pair for pair in headers if not strips(pair[0], hop=peer.hop)]
         return headers if len(kept) == len(headers) else kept
@@ -129,22 +147,19 @@ class Caller:
             raise BadExchange(405, "method", "This path takes POST only.")
         return route
 
-    def _frame(self, fields: Mapping[bytes, bytes], layout: Layout, *, judged: bool) -> tuple[int | None, Encoding]:
-        connection = fields.get(b"connection")
-        if connection is not None and connection not in COMMON_CONNECTIONS:
-            check_connection(connection, self._protected)
+    def _frame(self, fields: Mapping[bytes, bytes], *, judged: bool) -> Encoding:
+        """Takes a frame apart that is not of the usual kind."""
+        check_connection(fields.get(b"connection", b""), self._protected)
         stated = fields.get(b"content-length")
-        length = None if stated is None else length_of(stated, self._max_bytes)
-        if layout.coded and (transfer := fields.get(b"transfer-encoding")) is not None:
+        if stated is not None:
+            length_of(stated, self._max_bytes)
+        transfer = fields.get(b"transfer-encoding")
+        if transfer is not None:
             check_transfer(transfer, with_length=stated is not None)
         if not judged:
-            return length, "identity"
-        kind = fields.get(b"content-type")
-        if kind is not None and kind not in COMMON_TYPES:
-            check_type(kind)
-        if layout.coded and (encoding := fields.get(b"content-encoding")) is not None:
-            return length, encoding_of(encoding)
-        return length, "identity"
+            return "identity"
+        check_type(fields.get(b"content-type", _JSON))
+        return encoding_of(fields.get(b"content-encoding", b""))
 
     def _stack(self, layout: Layout, key: bytes) -> bytes:
         """The names that are the client's own, in order, and its name of itself, which stands behind them in ``key``."""

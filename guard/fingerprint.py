@@ -6,10 +6,9 @@ Specification, version 1 (so that a faster implementation can replace this one b
 * facets are keyed 64-bit hashes (``hashing.py``) of: the system prompt as it stands (kind ``system``), the tool list as
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
   header names in the client's order and its product name (``stack``). A part that is empty has no facet.
-* ``digest`` is the keyed hash of the facets of system, tools and parameters (8 bytes each, little-endian, those there are,
-  preceded by their length in decimal digits and a colon) and of ``text`` without the system prompt: two requests with one
-  digest ask the same thing.
 * readings are those of the content signals on the same text, rounded to 4 decimals, readings of 0 left out, by name.
+* ``digest`` is the keyed hash of parameters, tools (each preceded by its length in decimal digits and a colon) and ``text``: two
+  requests with one digest ask the same thing. It is 0 where nothing was read: then there is no evidence to count twice.
 * input tokens are ⌈bytes of text / 4⌉ plus ``MEDIA_TOKENS`` for every image, file or audio part.
 
 Cost: grows with the text only, about 12 µs at 4 KB.
@@ -52,23 +51,16 @@ class Fingerprinter:
             turns += ask.texts
         spoken = "\n".join(turns).encode()
         facets = []
-        marks = b""
         if system:
             head = system.encode()
             text = b"%b\n%b" % (head, spoken)
-            facet = Facet("system", hash_of("system", head))
-            facets.append(facet)
-            marks += facet[1].to_bytes(8, "little")
+            facets.append(Facet("system", hash_of("system", head)))
         else:
             text = spoken
         if tools:
-            facet = Facet("tools", hash_of("tools", tools))
-            facets.append(facet)
-            marks += facet[1].to_bytes(8, "little")
+            facets.append(Facet("tools", hash_of("tools", tools)))
         if parameters:
-            facet = self._remembered("parameters", parameters)
-            facets.append(facet)
-            marks += facet[1].to_bytes(8, "little")
+            facets.append(self._remembered("parameters", parameters))
         if stack:
             facets.append(self._remembered("stack", stack))
         readings = []
@@ -76,6 +68,9 @@ class Fingerprinter:
             reading = read(ask, text)
             if reading > 0.0:
                 readings.append((name, round(reading, 4)))
+        digest = 0
+        if readings:
+            digest = hash_of("digest", b"%d:%b%d:%b%b" % (len(parameters), parameters, len(tools), tools, text))
         user = ask.user
         return Features(
             VERSION,
@@ -89,7 +84,7 @@ class Fingerprinter:
             ask.choices,
             len(ask.turns),
             self._key.identifier("user", f"{account}\n{user}".encode()) if user else "",
-            hash_of("digest", b"%d:%b%b" % (len(marks), marks, spoken)),
+            digest,
         )
 
     def _remembered(self, kind: str, value: bytes) -> Facet:

@@ -7,11 +7,11 @@ that matter are read by name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from guard.credentials import Credentials
 from guard.recent import Recent
 from guard.settings import Identity, Trust
+from guard.types import value
 
 # Names that say nothing of the client's software: who is asking, how much, and what proxies on the way add.
 _NOT_OF_THE_STACK = frozenset(
@@ -26,7 +26,8 @@ _MOST_LAYOUTS = 512
 _LONGEST_REMEMBERED = 2048
 
 
-class Layout(NamedTuple):
+@value
+class Layout:
     """One set of names, in the client's order."""
 
     names_bytes: int

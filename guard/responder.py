@@ -83,9 +83,14 @@ class Responder:
         else:
             account = NOBODY
             try:
-                account = await self._identify(call, now)
-                reader = BodyReader(compiled.policy.body, call)
-                await self._read(reader, compiled.policy.body.timeout_s)
+                found = guard.identities.resolve(call, now)
+                account = await self._describe(found, call, now) if isinstance(found, NeedsDescribe) else found
+                bounds = compiled.policy.body
+                reader = BodyReader(bounds, call)
+                # Most requests are there whole when they are asked for, and a timer costs more than reading them.
+                first = first_step(self._receive())
+                if isinstance(first, Waiting) or not self._take(first, reader):
+                    await self._read(reader, first if isinstance(first, Waiting) else None, bounds.timeout_s)
                 plain = reader.plain()
                 exchange = guard.read(call, account, plain, compiled)
             except BadExchange as fault:
@@ -94,12 +99,13 @@ class Responder:
                 return
         receipt, self._record = installation.decide(exchange, compiled, plain, self._scope["headers"])
         self._receipt = receipt
-        answer = guard.answer(receipt.decision, route.dialect)
-        if isinstance(answer, Reply):
-            self._done()
-            await self._reply(answer)
-            return
-        self._extra = answer.headers
+        if receipt.decision.action != "allow":
+            answer = guard.answer(receipt.decision, route.dialect)
+            if isinstance(answer, Reply):
+                self._done()
+                await self._reply(answer)
+                return
+            self._extra = answer.headers
         self._dialect = guard.dialects.get(route.dialect, guard.dialects["json"])
         self._words = guard.words.version
         self._hold_at = receipt.at + HOLD_EVERY_S
@@ -113,14 +119,11 @@ class Responder:
 
     # -- HEADERS and BODY -----------------------------------------------------------------------------------------
 
-    async def _identify(self, call: Call, now: float) -> Account:
-        """The account, with the operator's callable asked where it has to be. Raises ``BadExchange``."""
+    async def _describe(self, asked: NeedsDescribe, call: Call, now: float) -> Account:
+        """The account as the operator's callable says. Raises ``BadExchange`` where it fails and nothing is known."""
         identities = self._installation.guard.identities
-        found = identities.resolve(call, now)
-        if not isinstance(found, NeedsDescribe):
-            return found
         try:
-            facts = found.describe(found.credential)
+            facts = asked.describe(asked.credential)
             if inspect.isawaitable(facts):
                 facts = await facts
         except Exception as error:  # noqa: BLE001
@@ -129,16 +132,14 @@ class Responder:
             return identities.failed(call, now)
         return identities.described(call, facts, now)
 
-    async def _read(self, reader: BodyReader, timeout_s: float) -> None:
-        """Reads the request's body to its end within its bounds. What was read is kept for the app, also where it can't be
-        judged: in mode ``observe`` the app gets it all the same."""
+    async def _read(self, reader: BodyReader, begun: Waiting | None, timeout_s: float) -> None:
+        """Reads the rest of the body within its bounds; ``begun``: its first message is still waited for.
+
+        What was read is kept for the app, also where it can't be judged: in mode ``observe`` the app gets it all the same.
+        """
         try:
-            # Most requests are there whole when they are asked for, and a timer costs more than reading them.
-            first = first_step(self._receive())
-            if not isinstance(first, Waiting) and self._take(first, reader):
-                return
             async with asyncio.timeout(timeout_s):
-                if isinstance(first, Waiting) and self._take(await rest(first), reader):
+                if begun is not None and self._take(await rest(begun), reader):
                     return
                 while not self._take(await self._receive(), reader):
                     pass

@@ -8,14 +8,15 @@ is refused or charged a flat cost, as ``[protect] unknown`` says, but never unpr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from guard.errors import BadExchange
 from guard.paths import canonical, without_controls
 from guard.recent import Recent
 from guard.settings import Protect
-from guard.types import Route
+from guard.types import Route, value
 
 # Dialects that are none: an unknown path that is refused, and one that is charged a flat cost.
 NO_DIALECT = "none"
@@ -32,7 +33,8 @@ class NotProtected(Enum):
 NOT_PROTECTED: Final = NotProtected.NOT_PROTECTED
 
 
-class Located(NamedTuple):
+@value
+class Located:
     """Where a request goes: its route, its canonical path, and what is wrong with the spelling (``""``: nothing)."""
 
     route: Route | NotProtected
@@ -82,7 +84,7 @@ class Routes:
             located = self._match(canonical(without_controls(raw)), canonical(without_controls(raw_root)))
         except BadExchange:
             return Located(self._unspeakable, self._unspeakable.pattern, sentence)
-        return located if located.route is NOT_PROTECTED else located._replace(fault=sentence)
+        return located if located.route is NOT_PROTECTED else replace(located, fault=sentence)
 
     def _match(self, path: str, root: str) -> Located:
         below = path[len(root) :] if root != "/" and path.startswith(root + "/") else path

@@ -68,12 +68,13 @@ def test_digest_tells_a_retry_from_another_question() -> None:
     """The same request has one digest; another question, other tools or parameters have another, also where texts could run together."""
     assert features().digest == features().digest
     for other in (
-        replace(ASK, turns=(Turn("user", "What is a functor?"),)),
+        replace(ASK, turns=(Turn("user", "What is a functor? Think step by step."),)),
         replace(ASK, parameters=b'{"temperature":0.6}'),
         replace(ASK, tools=b""),
         replace(ASK, parameters=ASK.parameters + ASK.tools, tools=b""),
     ):
         assert features(other).digest != features().digest
+    assert features(replace(ASK, turns=(Turn("user", "hello"),))).digest == 0, "no evidence, nothing to count twice"
 
 
 def test_every_text_field_is_read() -> None:

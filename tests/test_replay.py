@@ -8,6 +8,8 @@ adds one. ``expect.json`` holds ``why`` (the behaviour), ``policy`` (a preset's 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,31 @@ def test_features_decide_as_bodies_do(case: str) -> None:
         featured.append(orjson.dumps(record))
     assert featured != bodies or case in {"not_protected", "flat_price"}
     assert decisions(featured, policy) == decisions(bodies, policy)
+
+
+@pytest.mark.slow
+def test_features_of_real_prompts_decide_as_their_bodies_do(shared: Path) -> None:
+    """The same on a generated population with real prompts and clients."""
+    population = [
+        sys.executable,
+        str(shared / "eval" / "population.py"),
+        str(shared / "eval" / "scenarios" / "hydra.toml"),
+    ]
+    corpora = ["--corpora", str(shared / "data" / "benign"), "--corpora", str(shared / "data" / "extraction")]
+    made = subprocess.run([*population, *corpora, "--limit", "3000"], capture_output=True, check=True, timeout=100)
+    log = made.stdout.splitlines()
+    reader, replay = ExchangeLog(), Replay(load(SMALL))
+    featured = []
+    for line in log:
+        record = orjson.loads(line)
+        record["request"]["features"] = features_of(replay, reader.read(line))
+        del record["request"]["body"]
+        featured.append(orjson.dumps(record))
+    assert len(log) == 3000
+    assert b"features" in featured[0]
+    found = decisions(log, SMALL)
+    assert decisions(featured, SMALL) == found
+    assert any(b'"limit"' in line for line in found)
 
 
 def features_of(replay: Replay, logged: Any) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ line is written for each, before the next is read (between two plain files outpu
 policy in mode "observe" is replayed as if it were enforced; --as-it-stands keeps its mode. Limits on concurrency never
 refuse here: a log does not say when an answer ended.
 
-exit codes: 0 every line was decided or skipped, 2 a line can't be replayed (nothing after it is decided), or the policy
+exit codes: 0 every line was decided or skipped, 1 guard itself failed on some (they are decided without what failed), 2 a line can't be replayed (nothing after it is decided), or the policy
 or a file can't be used."""
 
 
@@ -73,6 +73,9 @@ def run(options: argparse.Namespace) -> int:
         if options.against:
             lines_of_change = job.comparison.report(_named(options.policy), _named(options.against))
             print("", *lines_of_change, sep="\n", file=sys.stderr)
+    if job.faults:
+        print(f"guard replay: guard itself failed, decisions can't be relied on: {job.faults}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO
 
@@ -26,6 +27,14 @@ class Job:
         self.comparison = Comparison()
         self._log = ExchangeLog()
         self._replay, self._other, self._skip_broken = replay, other, skip_broken
+
+    @property
+    def faults(self) -> str:
+        """What of guard itself failed, by stage and class of error; ``""``: nothing did, and the decisions can be trusted."""
+        counts: Counter[str] = Counter(self._replay.faults)
+        if self._other is not None:
+            counts.update(self._other.faults)
+        return ", ".join(f"{what}: {count:,}" for what, count in sorted(counts.items()))
 
     def run(self, lines: Iterable[bytes], out: BinaryIO, *, flush: bool) -> None:
         """Decides every line. ``flush``: each decision is out before the next line is read.

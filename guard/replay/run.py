@@ -10,6 +10,7 @@ order and the client's name of itself count (a record blanks values); how the re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -83,7 +84,9 @@ class Replay:
     def __init__(self, policy: Policy, *, enforce: bool = True, due: Callable[[float], None] = nothing_due) -> None:
         if enforce and policy.mode == "observe":
             policy = replace(policy, mode="enforce")
-        self.guard = Guard(policy, key=HashKey(REPLAY_KEY))
+        self.faults: Counter[str] = Counter()
+        """How often a stage of guard itself failed (``stage (class of the error)``); such exchanges are decided without it."""
+        self.guard = Guard(policy, key=HashKey(REPLAY_KEY), on_fault=self._failed)
         self.policy = policy
         self._due = due
         self._addresses = Addresses((), policy.identity.ipv6_prefix)
@@ -103,6 +106,9 @@ class Replay:
         receipt = guard.decide(exchange, now)
         guard.settle(receipt, self._usage(receipt, logged), now)
         return Outcome(logged.n, logged.account["id"], account, receipt.decision, True, logged.status != 0)
+
+    def _failed(self, stage: str, error: Exception) -> None:
+        self.faults[f"{stage} ({type(error).__name__})"] += 1
 
     def exchange(self, logged: Logged) -> Exchange | None:
         """What guard is to decide; None: the policy doesn't protect that path. Raises ``ExchangeLogError`` likewise."""

@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 import pytest
 
+from guard.cli import main
+
 SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 GUARD = [sys.executable, "-m", "guard", "replay"]
 LOG = SCENARIOS / "loud_account" / "exchanges.jsonl"
@@ -123,6 +125,22 @@ def test_two_replays_are_identical_whatever_the_hash_seed(policy: str) -> None:
     assert runs[0].stdout == runs[1].stdout
     assert runs[0].stderr == runs[1].stderr
     assert len(runs[0].stdout.splitlines()) == len(log.splitlines())
+
+
+def test_faults_of_guard_itself_are_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    """Where a stage fails, decisions go on as live, but the replay says so, quiet or not, and ends with 1."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("guard.pipeline.Scoring.assess", fail)
+    out = tmp_path / "d.jsonl"
+    assert main(["replay", str(LOG), "--quiet", "--out", str(out)]) == 1
+    assert b"guard itself failed" in (said := capsysbinary.readouterr().err)
+    assert b"scoring (ZeroDivisionError): 9" in said
+    assert actions(out.read_bytes()) == ["allow"] * 9
 
 
 @pytest.mark.parametrize(
