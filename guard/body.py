@@ -31,8 +31,11 @@ SENSITIVE = frozenset((
 # fmt: on
 # Which key stands twice is looked up in small bodies only: it takes ten times as long as parsing.
 _LONGEST_EXCUSED_BYTES = 64 * 1024
-# Indents can take far more room than the text itself.
-_LONGEST_INDENTED_BYTES = 64 * 1024
+# A longer text takes longer to write than its values to look at, and indents can take far more room than the text.
+_LONGEST_INDENTED_BYTES = 8 * 1024
+# The deepest that is shallow, and what stands before what is deeper. A longer text is sought more slowly.
+_SHALLOW = 47
+_BELOW_SHALLOW = b"\n" + b"  " * _SHALLOW
 _INPUT_STEP_BYTES = 64 * 1024
 _OUTPUT_STEP_BYTES = 256 * 1024
 # Text compresses to a twentieth at best; a thousandth is a bomb. Small bodies may repeat themselves as they like.
@@ -55,27 +58,28 @@ class BodyReader:
         self._declared = call.length_bytes
         self._chunks: bytes | bytearray = b""
         self._received = 0
-        self._plain = bytearray()
         # zlib's objects have no public type.
-        self._inflater: Any = zlib.decompressobj(_WINDOW_BITS[call.encoding]) if call.encoding != "identity" else None
+        self._inflater: Any = None
+        if call.encoding != "identity":
+            self._inflater = zlib.decompressobj(_WINDOW_BITS[call.encoding])
+            self._plain = bytearray()
         if self._declared is not None and self._declared > self._max_bytes:
             raise _too_large(self._max_bytes)
 
     def feed(self, chunk: bytes) -> None:
         """Takes the next bytes of the body, however they were cut."""
         before = self._received
-        self._received += len(chunk)
-        if self._received > self._max_bytes:
+        self._received = received = before + len(chunk)
+        if received > self._max_bytes:
             raise _too_large(self._max_bytes)
         if self._inflater is not None:
             self._inflate(chunk, before)
-        if isinstance(self._chunks, bytearray):
-            self._chunks += chunk
-        elif self._chunks:
-            self._chunks = bytearray(self._chunks)
-            self._chunks += chunk
-        else:
+        if not before:
             self._chunks = chunk
+            return
+        if not isinstance(self._chunks, bytearray):
+            self._chunks = bytearray(self._chunks)
+        self._chunks += chunk
 
     def raw(self) -> bytes:
         """The body as it came, byte for byte."""
@@ -130,18 +134,17 @@ def parse(plain: bytes, bounds: Body, sensitive: frozenset[str] = SENSITIVE) -> 
     document = decode(plain, bounds)
     if type(document) is not dict:
         raise BadExchange(400, "not_an_object", "The request's body must be a JSON object.")
-    colon = plain.find(b":")
-    if plain[colon + 1 : colon + 2] != b" " and _written(document) == plain:
-        # Compact, and just what it is written back as: whatever stands there once is all that stood there.
-        if len(plain) > _LONGEST_INDENTED_BYTES or not _is_shallow(document, bounds.max_depth):
-            _strings(document, bounds.max_depth)
+    written = _written(document)
+    # Compact bodies are what they are written back as; then nothing that stood there was left out.
+    if written == plain and len(plain) <= _LONGEST_INDENTED_BYTES and _is_shallow(document, bounds.max_depth):
         return document
     # Each string takes two quotes, and a key that stands twice is a string which the document lacks. So no key does if there
     # are no more quotes than the document's strings take; other quotes stand within strings.
     wanted = 2 * _strings(document, bounds.max_depth)
-    found = plain.count(b'"')
-    if found != wanted and not _quotes_alike(plain, found, document) and _delimiters(plain) != wanted:
-        _refuse_duplicates(plain, sensitive)
+    if written != plain:
+        found = plain.count(b'"')
+        if found != wanted and not _quotes_alike(plain, found, written) and _delimiters(plain) != wanted:
+            _refuse_duplicates(plain, sensitive)
     return document
 
 
@@ -177,7 +180,7 @@ def _is_shallow(document: JSONObject, max_depth: int) -> bool:
     Written with indents, each level stands two blanks further to the right: no line with so many, no such level. That is
     half the time of looking at every value.
     """
-    return b"\n" + b"  " * max_depth not in orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    return max_depth >= _SHALLOW and orjson.dumps(document, option=orjson.OPT_INDENT_2).find(_BELOW_SHALLOW) < 0
 
 
 def _strings(document: JSONObject | list[Any], max_depth: int) -> int:
@@ -202,10 +205,10 @@ def _strings(document: JSONObject | list[Any], max_depth: int) -> int:
     raise BadExchange(400, "too_deep", f"The request's body is nested more than {max_depth} levels deep.")
 
 
-def _quotes_alike(plain: bytes, found: int, document: JSONObject) -> bool:
-    """Whether the document written back has as many quotes as the text, all of which are spelt as quotes: then nothing that
-    has one was left out. False proves nothing."""
-    return _written(document).count(b'"') == found and b"\\u0022" not in plain
+def _quotes_alike(plain: bytes, found: int, written: bytes) -> bool:
+    """Whether a text with ``found`` quotes spells all its quotes as such, and has as many as what it is written back as: then
+    nothing that has one was left out. False proves nothing."""
+    return written.count(b'"') == found and b"\\u0022" not in plain
 
 
 def _delimiters(plain: bytes) -> int:

@@ -66,7 +66,9 @@ class Found(NamedTuple):
 
 def allowed(assessment: Assessment, reference: str, rule: str, *, enforced: bool) -> Decision:
     """The decision on an exchange of which there is nothing to say: what ``decide`` makes of it, without the detour."""
-    return Decision("allow", enforced, 200, reference, assessment.score, assessment.band, rule, evidence=assessment.evidence)
+    return Decision(
+        "allow", enforced, 200, reference, assessment.score, assessment.band, rule, evidence=assessment.evidence
+    )
 
 
 def decide(found: Found, reference: str, *, enforced: bool) -> Decision:

@@ -106,7 +106,9 @@ class Installation:
             return True
         return self.guard.words.mode(self.clock.now()) != "enforce"
 
-    def decide(self, exchange: Exchange, compiled: Compiled, plain: bytes, headers: Headers = ()) -> tuple[Receipt, int]:
+    def decide(
+        self, exchange: Exchange, compiled: Compiled, plain: bytes, headers: Headers = ()
+    ) -> tuple[Receipt, int]:
         """Decides, and notes the decision wherever it is noted; the receipt and the record's number (for ``settle``).
 
         ``plain`` and ``headers`` are the client's, for a record that keeps bodies.

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
+from zlib import crc32
 
 from guard.types import Decision, Headers, JSONObject, Quota
 
@@ -20,6 +21,7 @@ ABNORMAL_USAGE: Final = _TYPES + "abnormal-usage-detected"
 BLANK: Final = "about:blank"
 # SDKs sleep as long as they are told, so they are never told more than this.
 MAX_RETRY_AFTER_S: Final = 60
+_CUT_SPREAD_S: Final = 7
 _TITLES: Final = {
     QUOTA_EXCEEDED: "Request cannot be satisfied as assigned quota has been exceeded",
     ABNORMAL_USAGE: "Request not satisfied due to detection of abnormal request pattern",
@@ -78,16 +80,21 @@ def refusal_headers(decision: Decision) -> Headers:
         (b"x-guard-reference", decision.reference.encode("ascii", "ignore")),
     ]
     if decision.status == HTTPStatus.TOO_MANY_REQUESTS or decision.retry_after_s > 0:
-        wait_s = retry_after_s(decision.retry_after_s)
+        wait_s = retry_after_s(decision.retry_after_s, decision.reference)
         headers.append((b"retry-after", b"%d" % wait_s))
         if problem_type(decision) == QUOTA_EXCEEDED:
             headers.extend(rate_limit_fields(decision.quotas, latest_s=wait_s))
     return tuple(headers)
 
 
-def retry_after_s(wait_s: float) -> int:
-    """A wait as whole seconds for ``Retry-After``: rounded up, 1 to 60."""
-    return math.ceil(min(max(wait_s, 1), MAX_RETRY_AFTER_S))
+def retry_after_s(wait_s: float, reference: str = "") -> int:
+    """A wait as whole seconds for ``Retry-After``: rounded up, 1 to 60.
+
+    A longer one is told as 54 to 60, by the exchange's reference: else all whose day is used up came back in one second.
+    """
+    if wait_s > MAX_RETRY_AFTER_S:
+        return MAX_RETRY_AFTER_S - crc32(reference.encode()) % _CUT_SPREAD_S
+    return math.ceil(max(wait_s, 1))
 
 
 def rate_limit_fields(quotas: Sequence[Quota], *, latest_s: int = _LARGEST_INTEGER) -> Headers:

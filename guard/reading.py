@@ -19,11 +19,13 @@ from typing import Any
 import orjson
 
 from guard.errors import BadExchange
+from guard.recent import Recent
 from guard.types import JSONObject
 
 MOST_TOKENS = 2**31 - 1
 MOST_CHOICES = 1_024
 MOST_MODEL_CHARACTERS = 256
+_MOST_MODELS = 512
 MOST_TEXTS = 100_000
 MOST_LEVELS = 128
 # Words of the API and names that it gave out; longer than this they are text that somebody put there.
@@ -170,6 +172,23 @@ def model_name(raw: Any) -> str:
     if not name:
         raise missing("model")
     return name
+
+
+class ModelNames:
+    """``model_name`` with a bounded memory: a program asks for few models, over and over."""
+
+    __slots__ = ("_recent",)
+
+    def __init__(self) -> None:
+        self._recent: Recent[str, str] = Recent(_MOST_MODELS)
+
+    def of(self, raw: Any) -> str:
+        """As ``model_name``."""
+        name = self._recent.get(raw) if type(raw) is str else None
+        if name is None:
+            name = model_name(raw)
+            self._recent.put(raw, name)
+        return name
 
 
 def _folded(raw: str) -> str:

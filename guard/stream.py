@@ -13,11 +13,13 @@ JSON, an event or answer beyond its bound, another content type. A count is neve
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import orjson
 
 from guard.contracts import Dialect
+from guard.skeleton import Skeleton, length
 from guard.sse import MAX_EVENT_BYTES, Splitter
 from guard.types import Tally, Usage
 
@@ -46,6 +48,7 @@ class AnswerMeter:
         "_kind",
         "_max_json_bytes",
         "_raw_bytes",
+        "_skeleton",
         "_splitter",
         "passed_bytes",
         "tally",
@@ -64,6 +67,7 @@ class AnswerMeter:
         self._kind = _kind(content_type)
         self._max_json_bytes = max_json_bytes
         self._splitter = Splitter(max_event_bytes)
+        self._skeleton = Skeleton()
         self._chunks: list[bytes] = []
         self._held_bytes = 0
         self._json: list[bytes] = []
@@ -143,8 +147,7 @@ class AnswerMeter:
         if self._inflate is not None:
             batch = self._inflated(batch)
         if self._kind == "sse":
-            for payload in self._splitter.feed(batch):
-                self._event(payload)
+            self._events(self._splitter.feed(batch))
         elif self._kind == "json":
             self._json.append(batch)
             self._json_bytes += len(batch)
@@ -154,6 +157,24 @@ class AnswerMeter:
                 self._json.clear()
         else:
             self._raw_bytes += len(batch) * self._expansion
+
+    def _events(self, payloads: Iterable[bytes]) -> None:
+        """Counts whole events; those that fit the stream's skeleton without parsing them."""
+        skeleton, tally = self._skeleton, self.tally
+        head, tail = skeleton.head, skeleton.tail
+        for payload in payloads:
+            # What ``Skeleton.between`` says, without the call: this is the cost of a streamed chunk.
+            if head and payload.startswith(head) and payload.endswith(tail):
+                piece = payload[len(head) : len(payload) - len(tail)]
+                if piece and b'"' not in piece and b"\\" not in piece:
+                    size = len(piece)
+                    tally.text_bytes += size + skeleton.fixed_bytes
+                    tally.characters += (size if piece.isascii() else length(piece)) + skeleton.fixed_characters
+                    continue
+            text_bytes, characters = tally.text_bytes, tally.characters
+            self._event(payload)
+            skeleton.learn(payload, tally.text_bytes - text_bytes, tally.characters - characters)
+            head, tail = skeleton.head, skeleton.tail
 
     def _event(self, payload: bytes) -> None:
         try:

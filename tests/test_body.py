@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import time
 import tracemalloc
 import zlib
@@ -112,6 +113,70 @@ def test_duplicates_are_found_and_never_imagined(body: dict[str, object], spaced
     assert refusal(doubled.encode()).reason == "duplicate_key"
 
 
+NAMES = ("model", "a", "", 'a"', "\\", '\\"', ":", "u0022", "\u00e9")
+
+
+def spelt(text: str, dice: random.Random, escapes: float) -> str:
+    """A JSON string, each character written in one of the ways there are."""
+    short = {'"': '\\"', "\\": "\\\\"}
+    return '"' + "".join(f"\\u{ord(c):04x}" if dice.random() < escapes else short.get(c, c) for c in text) + '"'
+
+
+def written_at_will(dice: random.Random, filler: str) -> str:
+    """Any JSON object, with any member twice, any blanks and any spelling."""
+    escapes = dice.choice((0, 0, 0.2, 0.9))
+    blanks = dice.choice((("",), ("",), ("", " ", "\n"), (" ",)))
+
+    def write(kind: str, depth: int) -> str:
+        before, after = dice.choice(blanks), dice.choice(blanks)
+        if kind == "object":
+            names = [spelt(dice.choice(NAMES), dice, escapes) for _ in range(dice.randrange(4))]
+            members = [f"{before}{name}{after}:{before}{write(any_kind(depth), depth + 1)}" for name in names]
+            return "{" + f"{after},".join(members) + after + "}"
+        if kind == "array":
+            return (
+                "["
+                + f"{before},{after}".join(write(any_kind(depth), depth + 1) for _ in range(dice.randrange(4)))
+                + "]"
+            )
+        if kind == "text":
+            return spelt(dice.choice((*NAMES, filler)), dice, escapes)
+        return dice.choice(("1", "1E2", "-0.50", "true", "null"))
+
+    def any_kind(depth: int) -> str:
+        return dice.choice(("object", "array", "text", "number") if depth < 3 else ("text", "number"))
+
+    return write("object", 0)
+
+
+def must_be_refused(text: str) -> bool:
+    """By the standard library: a key twice at the top, or ``model`` twice anywhere."""
+    seen: list[list[str]] = []
+
+    def members(pairs: list[tuple[str, object]]) -> int:
+        seen.append([name for name, _ in pairs])
+        return 0
+
+    json.loads(text, object_pairs_hook=members)
+    return len(set(seen[-1])) < len(seen[-1]) or any(names.count("model") > 1 for names in seen)
+
+
+@pytest.mark.parametrize("filler", ["", "x" * 9000])
+def test_duplicates_are_told_as_an_exact_reader_tells_them(filler: str) -> None:
+    """Whatever is written twice, wherever, in whatever spelling and with whatever blanks: what the rule says, no more, no
+    less; in short and in long texts, which are proved in different ways."""
+    dice = random.Random(1)
+    refused = 0
+    for _ in range(4000 if not filler else 400):
+        text = written_at_will(dice, filler)
+        if must_be_refused(text):
+            refused += 1
+            assert refusal(text.encode()).reason == "duplicate_key", text
+        else:
+            assert parse(text.encode(), BOUNDS) == json.loads(text)
+    assert refused > 40
+
+
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_bytes_are_read_or_refused(noise: bytes) -> None:
@@ -151,6 +216,22 @@ def test_the_deepest_allowed_body_is_read() -> None:
 
     assert parse(body, BOUNDS)
     assert refusal(body.replace(b"[]", b"[[]]")).reason == "too_deep"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 46, 47, 48, 64])
+@pytest.mark.parametrize("spaced", [True, False])
+def test_a_body_may_be_just_as_deep_as_the_policy_says(most: int, spaced: bool) -> None:
+    """Whatever the depth that is allowed, and however the body is written: that many levels, filled or empty, and no more."""
+    bounds = Body(max_depth=most)
+    for core in ("[]", "{}", "[1]", '{"a":1}', '["a\\n  b"]'):
+        for depth in range(max(1, most - 2), most + 3):
+            opened = '{"a":' + "[" * (depth - 2) if depth > 1 else ""
+            text = opened + core + "]" * (depth - 2) + "}" if depth > 1 else '{"a":1}'
+            body = (text.replace(":", ": ") if spaced else text).encode()
+            if depth <= most:
+                assert parse(body, bounds)
+            else:
+                assert refusal(body, bounds).reason == "too_deep"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ line is written for each, before the next is read (between two plain files outpu
 policy in mode "observe" is replayed as if it were enforced; --as-it-stands keeps its mode. Limits on concurrency never
 refuse here: a log does not say when an answer ended.
 
-exit codes: 0 every line was decided or skipped, 1 guard itself failed on some (they are decided without what failed), 2 a line can't be replayed (nothing after it is decided), or the policy
-or a file can't be used."""
+exit codes: 0 every line was decided or skipped; 1 guard itself failed on some (they are decided without the part that
+failed); 2 a line can't be replayed (nothing after it is decided), or the policy or a file can't be used."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from guard.counting import count_strings, count_text, report_input, report_outpu
 from guard.problem import problem
 from guard.reading import (
     MOST_CHOICES,
+    ModelNames,
     canonical,
     collect,
     fields,
@@ -21,7 +22,6 @@ from guard.reading import (
     invalid,
     items,
     missing,
-    model_name,
     text,
     whole_number,
 )
@@ -35,38 +35,27 @@ _SYSTEM = frozenset({"system", "developer"})
 _ROLES = _SYSTEM | {"user", "assistant", "tool", "function"}
 _BUDGETS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict"})
 _CHOICES = frozenset({"n", "best_of"})
-# What a client tunes; alike for all requests of one program, so a trait of it.
-_PARAMETERS = (
-    frozenset({"temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"})
-    | {
-        "response_format",
-        "reasoning_effort",
-        "reasoning",
-        "thinking",
-        "verbosity",
-        "modalities",
-        "audio",
-        "service_tier",
-    }
-    | {"stop", "tool_choice", "parallel_tool_calls", "function_call", "logprobs", "top_logprobs", "prompt_logprobs"}
-    | _BUDGETS
-    | _CHOICES
+# What a field of the body is to ``read``; one that is none of these is text.
+_KNOWN, _SPOKEN, _TUNED, _BUDGET, _CHOICES, _STOP = range(6)
+_FIELDS = (
+    dict.fromkeys(("model", "messages"), _KNOWN)
+    # Read by name, for few requests have them.
+    | dict.fromkeys(
+        ("stream", "stream_options", "tools", "functions", "logit_bias", "user", "safety_identifier", "seed"), _SPOKEN
+    )
+    # What a client tunes; alike for all requests of one program, so a trait of it.
+    | dict.fromkeys(
+        ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"), _TUNED
+    )
+    | dict.fromkeys(("response_format", "reasoning_effort", "reasoning", "thinking", "verbosity", "modalities"), _TUNED)
+    | dict.fromkeys(("audio", "service_tier", "tool_choice", "parallel_tool_calls", "function_call"), _TUNED)
+    | dict.fromkeys(("stop",), _STOP)
+    | dict.fromkeys(_SCORES, _SCORE)
+    | dict.fromkeys(_BUDGETS, _BUDGET)
+    | dict.fromkeys(("n", "best_of"), _CHOICES)
 )
-# Read one by one below.
-_READ = frozenset(
-    {
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "tools",
-        "functions",
-        "logit_bias",
-        "user",
-        "safety_identifier",
-        "seed",
-    }
-)
+# Turns are made without the detour over ``Turn``'s own constructor: it takes as long as all the rest of a short message.
+_new = tuple.__new__
 _ERROR_TYPES = {
     400: ("invalid_request_error", "invalid_request"),
     401: ("authentication_error", "invalid_api_key"),
@@ -83,6 +72,9 @@ class OpenAIChat:
     name = "openai_chat"
     paths = ("/v1/chat/completions", "/chat/completions")
 
+    def __init__(self) -> None:
+        self._models = ModelNames()
+
     def read(self, body: Mapping[str, Any], route: Route) -> Ask:
         if "model" not in body:
             raise missing("model")
@@ -92,9 +84,10 @@ class OpenAIChat:
         system, turns, media = _conversation(items(body["messages"], "messages", _MOST_MESSAGES), texts)
         budget_tokens = 0
         choices = 1
+        more = False
         parameters = {}
         for key, value in body.items():
-            if key in _READ or value is None:
+            if key in _ALWAYS or value is None:
                 continue
             if key in _PARAMETERS:
                 parameters[key] = value
@@ -102,26 +95,30 @@ class OpenAIChat:
                     budget_tokens = max(budget_tokens, whole_number(value, key))
                 elif key in _CHOICES:
                     choices = max(choices, whole_number(value, key, MOST_CHOICES))
+                elif key in _SCORES:
+                    more = True
                 elif key == "stop" or type(value) is dict or type(value) is list:
                     media += collect(value, texts, keys=True)
+            elif key in _AT_TIMES:
+                more = True
             else:
                 media += collect(value, texts)
-        stream = body.get("stream")
+        stream = body.get("stream") if more else None
         return Ask(
-            dialect=self.name,
-            model=model_name(body["model"]),
-            stream=False if stream is None else flag(stream, "stream"),
-            system=system,
-            turns=turns,
-            tools=_tools(body, texts) if "tools" in body or "functions" in body else b"",
-            parameters=canonical(parameters) if parameters else b"",
-            budget_tokens=budget_tokens * choices or None,
-            choices=choices,
-            user=_user(body),
-            media=media,
-            top_logprobs=_top_logprobs(body),
-            logit_bias=_biased(body.get("logit_bias")),
-            texts=tuple(texts),
+            "openai_chat",
+            self._models.of(body["model"]),
+            False if stream is None else flag(stream, "stream"),
+            system,
+            turns,
+            _tools(body, texts) if more and ("tools" in body or "functions" in body) else b"",
+            canonical(parameters) if parameters else b"",
+            budget_tokens * choices or None,
+            choices,
+            _user(body) if more else "",
+            media,
+            _top_logprobs(body) if more else 0,
+            _biased(body.get("logit_bias")) if more else 0,
+            tuple(texts),
         )
 
     def count(self, payload: Mapping[str, Any], tally: Tally) -> None:
@@ -166,6 +163,11 @@ def _conversation(messages: list[Any], texts: list[str]) -> tuple[str, tuple[Tur
         if type(message) is not dict:
             raise invalid("messages[]", "an object")
         role = message.get("role")
+        if (role == "user" or role == "assistant") and len(message) == 2:
+            said = message.get("content")
+            if type(said) is str:
+                turns.append(_new(Turn, (role, said)))
+                continue
         if type(role) is not str or role not in _ROLES:
             role = _role(role, texts)
         said = message.get("content")

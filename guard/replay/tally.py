@@ -40,7 +40,7 @@ class Tally:
         self._accounts.setdefault(account.key, group)
         if not outcome.protected:
             self.unprotected += 1
-        elif not outcome.answered:
+        elif not outcome.answered and not decision.contained:
             self.unanswered += 1
         if action in _NOTABLE:
             for reason in decision.reasons:

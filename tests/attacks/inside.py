@@ -10,6 +10,7 @@ from guard.clock import ManualClock
 from guard.config import load
 from guard.contracts import Charge, Slots
 from guard.settings import Policy
+from guard.types import Decision
 from tests.asgi import Connection, http_scope
 from tests.attacks.upstream import Upstream
 from tests.attacks.wire import ASK, encoded
@@ -27,6 +28,7 @@ class Inside:
             self.upstream, load(policy) if isinstance(policy, str) else policy, clock=self.clock
         )
         self.guard = self.app.installation.guard
+        self.decisions: list[Decision] = []
 
     def connect(
         self, body: Any = ASK, headers: Pairs = (), *, key: str = "", raw: Iterable[tuple[bytes, bytes]] = (), **scope: Any
@@ -37,8 +39,11 @@ class Inside:
         return Connection(self.app, asked, [encoded(body)])
 
     async def ask(self, *parts: Any, **more: Any) -> Connection:
-        """One request to its end."""
-        return await self.connect(*parts, **more).run()
+        """One request to its end. What was decided about it, where the app was called, joins ``decisions``."""
+        connection = await self.connect(*parts, **more).run()
+        if (decision := connection.scope["state"].get("guard")) is not None:
+            self.decisions.append(decision)
+        return connection
 
     async def statuses(self, times: int, *parts: Any, **more: Any) -> list[int]:
         return [(await self.ask(*parts, **more)).status for _ in range(times)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import socket
 import subprocess
@@ -98,10 +99,11 @@ async def test_nothing_listens_after_the_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.uvicorn
-def test_ctrl_c_ends_it_in_good_order() -> None:
+def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:
     """Interrupted, the demo still shows its table and ends with 0."""
     command = [sys.executable, "-m", "guard", "demo", "--seconds", "60", "--plain"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
