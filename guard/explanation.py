@@ -57,11 +57,14 @@ def _lines(record: JSONObject) -> Iterator[str]:
     if record.get("private"):
         yield f"Detail: {record['private']}"
     for quota in record.get("quotas", ()):
-        yield (
-            f"Limit {quota.get('limit')}: {_amount(quota.get('amount'))} {quota.get('unit')} in "
-            f"{duration(float(quota.get('window_s') or 0))}, {_amount(quota.get('remaining'))} left, "
-            f"all of it again in {duration(float(quota.get('reset_s') or 0))}."
-        )
+        name, amount, left = quota.get("limit"), _amount(quota.get("amount")), _amount(quota.get("remaining"))
+        if quota.get("unit") == "concurrent":
+            yield f"Limit {name}: {amount} at the same time, {left} free."
+        else:
+            yield (
+                f"Limit {name}: {amount} {quota.get('unit')} in {duration(float(quota.get('window_s') or 0))}, {left} left, "
+                f"all of it again in {duration(float(quota.get('reset_s') or 0))}."
+            )
     yield f"Score {float(record.get('score') or 0):.2f} (band {record.get('band', 'low')}){_cluster(record)}."
     for item in record.get("evidence", ()):
         yield f"Evidence: {item.get('signal')} ({item.get('group')}) {float(item.get('nats') or 0):+.2f} nats: {item.get('reason')}"

@@ -99,6 +99,7 @@ class Responder:
                 return
         receipt, self._record = installation.decide(exchange, compiled, plain, self._scope["headers"])
         self._receipt = receipt
+        self._scope.setdefault("state", {})["guard"] = receipt.decision
         if receipt.decision.action != "allow":
             answer = guard.answer(receipt.decision, route.dialect)
             if isinstance(answer, Reply):
@@ -110,7 +111,6 @@ class Responder:
         self._words = guard.words.version
         self._hold_at = receipt.at + HOLD_EVERY_S
         scope = self._scope
-        scope.setdefault("state", {})["guard"] = receipt.decision
         scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
         try:
             await self._app(scope, self._replay, self._answer)
