@@ -1,8 +1,8 @@
 """HEADERS: from an ASGI scope to a ``Call``: which protected route it is, where from, and whether its frame can be judged.
 
-The parts stand in files of their own: ``routes.py`` (path → route), ``peers.py`` (whom to believe about the address),
-``framing.py`` (what of the frame can be judged). The scope's ``path``, ``client`` and ``headers`` are all that is read; never a
-``Host`` and never a rebuilt URL.
+The parts stand in files of their own: ``routes.py`` (path → route), ``layout.py`` (what the headers' names decide),
+``peers.py`` (whom to believe about the address), ``framing.py`` (what of the frame can be judged). The scope's ``path``,
+``client`` and ``headers`` are all that is read; never a ``Host`` and never a rebuilt URL.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Caller:
         else:
             encoding = "identity"
         stated = fields.get(b"content-length")
+        length = None if stated is None else length_of(stated, self._max_bytes)
         client = scope.get("client")
         peer = self._peers.peer(client, fields) if layout.forwarded else self._peers.silent(client)
         key = layout.stack + fields.get(b"user-agent", b"")
@@ -112,7 +113,7 @@ class Caller:
             self._stacks.get(key) or self._stack(layout, key),
             scope.get("query_string", b""),
             encoding,
-            None if stated is None else length_of(stated, self._max_bytes),
+            length,
             not layout.claims and (peer.hop or not layout.vouches),
         )
 

@@ -34,6 +34,9 @@ from guard.when import condition_schema
 
 MOST_BYTES = 1024 * 1024
 _LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+# A key of far more parts than any policy has: tomllib takes memory in the square of them.
+_KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP_KEY = re.compile(rf"(?<![\w-]){_KEY}(?:[ \t]*\.[ \t]*{_KEY}){{32}}")
 
 
 class Loaded(NamedTuple):
@@ -133,6 +136,8 @@ def _toml(data: bytes, name: str) -> tuple[str, dict[str, Any]]:
         raise _unusable(name, f"is larger than {MOST_BYTES} bytes")
     try:
         text = data.decode("utf-8-sig")
+        if _DEEP_KEY.search(text):
+            raise _unusable(name, "is nested too deep")
         return text, tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

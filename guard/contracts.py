@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+from guard.charges import Bill, Charge, Slots, Spent, Taken, Tariff
 from guard.types import Ask, Decision, Quota, Route, Tally
 
 
@@ -74,75 +75,25 @@ class Action(Protocol):
         ...
 
 
-class Charge(NamedTuple):
-    """One meter to be charged with one request's cost.
-
-    ``meter`` = (limit id, unit, window ordinal as text, subject): the meter's identity, which neither a change of amount nor
-    of f touches. ``subject`` is a keyed hash, a model name, or ``""`` for all together. ``capacity`` and ``rate_per_s`` have
-    f applied already. A concurrency slot is a charge too: cost 1, rate 0, ``capacity`` the number of slots.
-    """
-
-    meter: tuple[str, str, str, str]
-    cost: float
-    capacity: float
-    rate_per_s: float
-    shard: int = 0
-    """0 to 255: whose overflow meter it falls to when the table of its kind has no room."""
-    provisional: bool = False
-    """Nobody has vouched for the subject yet: it lives in the small table of its own."""
-    book: bool = True
-    """False: check the room, take nothing."""
-    guarded: str = ""
-    """The kind of a subject of which there are as many as clients like (``account``, ``user``, ``model``, …): those of a kind
-    share one bounded table, and one ``take`` names one subject of a kind. ``""``: there are only as many as the policy
-    names."""
-    shadow: bool = False
-    """Never refuses. Without room, nothing of the limit (``meter[0]``) is taken and the charge is named in ``Taken.shadow``."""
-    estimate: bool = False
-    """``settle`` will correct the cost; it gives back no more than was still there all the while (see ``meters.py``)."""
-
-
-class Taken(NamedTuple):
-    """The outcome of ``Store.take``: all charges or none.
-
-    ``refused`` is the index of the charge without room that takes longest to clear (−1: admitted); ``retry_after_s`` until
-    it has room. ``levels`` are the levels after the call, of the charges and then of the slots; ``meters`` where each charge
-    was really booked (the meter or its overflow), in the store's own words; ``shadow`` the indices of the shadow charges
-    (then slots) that would have refused.
-    """
-
-    refused: int
-    retry_after_s: float
-    levels: tuple[float, ...]
-    meters: tuple[tuple[str, ...], ...]
-    shadow: tuple[int, ...] = ()
-
-
-class Slots(NamedTuple):
-    """Concurrency to be held, all or none, as a lease that ends by itself at ``ends_at``."""
-
-    wanted: tuple[Charge, ...]
-    ends_at: float
-
-
 class Store(Protocol):
     """Where meters and slots live. Every verb is atomic; time is the caller's."""
 
     name: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]]
 
-    def take(self, charges: Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
+    def take(self, charges: Sequence[Bill | Charge], slots: Slots, now: float) -> tuple[Taken, int]:
         """Admits all charges and slots or none. Returns what was taken and its lease (0: refused, or nothing was asked).
 
-        A slot refusal is a ``refused`` index of ``len(charges)`` + the slot's place.
+        One call names one subject of a kind; a bill counts as its charges and its slots.
         """
         ...
 
-    def settle(self, corrections: Sequence[tuple[tuple[str, ...], float]], lease: int, now: float) -> bool:
-        """Ends a lease: adds each correction (negative: gives back) to its meter, never below zero, and returns the slots.
+    def settle(self, corrections: Spent | Sequence[tuple[tuple[str, ...], float]], lease: int, now: float) -> bool:
+        """Ends a lease and returns its slots. A lease that was settled before or has run out changes nothing: False.
 
-        ``corrections`` name meters as ``Taken.meters`` does; every estimate that was booked has one, if only 0. A lease
-        that was settled before or has run out changes nothing and answers False.
+        ``Spent`` corrects what bills have reserved, each window by its unit. What lone charges have booked is corrected meter
+        by meter, never below zero: (as ``Taken.meters`` names it, amount; negative: gives back), in the same order; every
+        estimate that was booked has a correction, if only 0.
         """
         ...
 
@@ -172,4 +123,19 @@ class Keeper(Protocol):
         ...
 
 
-__all__ = ["Action", "Charge", "Dialect", "Forward", "Keeper", "Quota", "Reply", "Signal", "Slots", "Store", "Taken"]
+__all__ = [
+    "Action",
+    "Bill",
+    "Charge",
+    "Dialect",
+    "Forward",
+    "Keeper",
+    "Quota",
+    "Reply",
+    "Signal",
+    "Slots",
+    "Spent",
+    "Store",
+    "Taken",
+    "Tariff",
+]

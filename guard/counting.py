@@ -59,11 +59,11 @@ def believable(value: Any) -> TypeGuard[int]:
 
 def report_input(value: Any, tally: Tally) -> None:
     """Takes over a reported number of input tokens; what can't be true is left out. Of several the largest counts."""
-    if believable(value) and value > tally.input_tokens:
+    if type(value) is int and tally.input_tokens < value <= MOST_REPORTED_TOKENS:
         tally.input_tokens = value
 
 
 def report_output(value: Any, tally: Tally) -> None:
     """Takes over a reported number of output tokens likewise; reports within a stream are cumulative in all APIs."""
-    if believable(value) and value > tally.output_tokens:
+    if type(value) is int and tally.output_tokens < value <= MOST_REPORTED_TOKENS:
         tally.output_tokens = value

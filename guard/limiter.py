@@ -1,4 +1,4 @@
-"""The limiter stage: limits of the policy → charges of one exchange, reserved before the app is called and settled after.
+"""The limiter stage: limits of the policy → bills of one exchange, reserved before the app is called and settled after.
 
 Each window of each limit that concerns an exchange is one meter. All are taken in one call of the store, or none: a refusal
 uses nothing up. What an answer will cost is estimated, and corrected by what it came to. A request is never given back once
@@ -11,26 +11,27 @@ meters are the strangers', and limits that it would share are only looked at. Th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import translate
-from hashlib import blake2b
 from math import floor
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from guard.conditions import View, predicate
-from guard.contracts import Charge, Slots, Store
-from guard.meters import COST_MAX
-from guard.settings import PER, Limit, Policy
-from guard.types import Account, Assessment, Exchange, Quota, Receipt, Reserved, Usage
+from guard.charges import CONCURRENT, Metered, SlotLimit, slots_at
+from guard.conditions import View
+from guard.contracts import Bill, Charge, Slots, Spent, Store
+from guard.settings import Policy
+from guard.tariffs import groups, subject
+from guard.types import Account, Assessment, Exchange, Features, Quota, Receipt, Reserved, Usage
 
 # No answer and no input is longer; what claims to be is a fault in the app's report.
 MOST_TOKENS = 2_000_000
-_UNITS = ("requests", "tokens", "cost")
 _JITTER = 0.1
 _MODELS_KEPT = 1_024
 _LONGEST_NAME = 96
 _REFUSED_BY_APP = frozenset({401, 403})
+_NOTHING_SPENT = Spent(0.0, 0.0, 0.0)
 # Makes a named tuple of a tuple, without the two calls that its constructor costs.
 _made = tuple.__new__
 
@@ -38,76 +39,85 @@ _made = tuple.__new__
 class Admission(NamedTuple):
     """What the limits say of one exchange. ``limit`` and ``unit`` name the one without room, ``""`` where admitted.
 
-    ``shadow`` are the ids of the limits in shadow that would have refused. ``charges`` (then slots) and ``levels`` are what
-    the store was asked and left.
+    ``shadow`` are the ids of the limits in shadow that would have refused. ``bills`` and ``levels`` are what the store was
+    asked and left; what they mean charge by charge is worked out for those who ask.
     """
 
     admitted: bool
     limit: str = ""
     unit: str = ""
     retry_after_s: float = 0.0
-    reserved: tuple[Reserved, ...] = ()
-    pending: tuple[Reserved, ...] = ()
+    pending: tuple[Bill, ...] = ()
     lease: int = 0
     shadow: tuple[str, ...] = ()
-    charges: tuple[Charge, ...] = ()
+    bills: Sequence[Bill] = ()
     levels: tuple[float, ...] = ()
+
+    @property
+    def charges(self) -> list[Charge]:
+        """What the store was asked: all charges, then all slots, as ``levels`` has them."""
+        made = [charge for bill in self.bills for charge in bill.charges()]
+        return made + [slot for bill in self.bills for slot in bill.slots()]
+
+    @property
+    def reserved(self) -> Sequence[Reserved]:
+        """What was taken."""
+        return Reservation(self.bills, self.shadow) if self.admitted else ()
 
     @property
     def quotas(self) -> tuple[Quota, ...]:
         """What is left of every enforced limit that concerns the exchange, with f applied."""
         return tuple(
             [
-                _quota(charge, level)
-                for charge, level in zip(self.charges, self.levels, strict=True)
-                if not charge.shadow
+                _quota(limit, factor, level)
+                for (limit, factor), level in zip(_limits(self.bills), self.levels, strict=True)
+                if not limit.shadow
             ]
         )
 
 
-class _Window(NamedTuple):
-    """One meter of a limit, compiled. ``place`` is the unit's in ``_UNITS``."""
+class Reservation(Sequence[Reserved]):
+    """What was taken, charge by charge, for those who look: to settle it the lease is enough."""
 
-    place: int
-    unit: str
-    ordinal: str
-    amount: float
-    rate_per_s: float
+    __slots__ = ("_bills", "_spared")
 
+    def __init__(self, bills: Sequence[Bill], spared: tuple[str, ...]) -> None:
+        self._bills = bills
+        self._spared = spared
 
-class _Plan(NamedTuple):
-    """One limit, compiled. ``holds`` None: it always does. ``kind`` names the table of its subjects."""
+    def _all(self) -> list[Reserved]:
+        return [
+            Reserved(charge.meter, charge.meter[1], charge.cost)
+            for bill in self._bills
+            for charge in bill.charges()
+            if charge.book and charge.meter[0] not in self._spared
+        ]
 
-    id: str
-    shadow: bool
-    holds: Callable[[View], bool] | None
-    per: tuple[str, ...]
-    kind: str
-    windows: tuple[_Window, ...]
-    concurrent: int
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._all()[place]
 
 
 class Limiter:
     """Keeps the limits of one policy in a store. A new policy gets a new limiter on the same store; levels stay.
 
-    Conditions must be bound (``conditions.bind``). Limits per cluster or family concern nobody yet: no exchange has one.
+    Conditions must be bound (``conditions.bind``).
     """
 
-    __slots__ = ("_default_output", "_lease_s", "_plans", "_priced", "_prices", "_refusals", "_store", "_windows")
+    __slots__ = ("_default_output", "_groups", "_lease_s", "_priced", "_prices", "_rates", "_refusals", "_store")
 
     def __init__(self, policy: Policy, store: Store) -> None:
         self._store = store
         self._lease_s = policy.state.lease_s
         self._default_output = policy.default_output_tokens
-        self._plans = tuple(
-            _compile(limit)
-            for limit in policy.limits
-            if limit.mode != "off" and not {"cluster", "family"} & set(limit.per)
-        )
-        self._windows = {
-            (plan.id, window.unit, window.ordinal): (window.rate_per_s, plan.kind)
-            for plan in self._plans
-            for window in plan.windows
+        self._groups = tuple(groups(policy.limits))
+        self._rates = {
+            (meter.limit, meter.unit, meter.ordinal): meter.rate_per_s
+            for group in self._groups
+            for meters, _ in group.limits
+            for meter in meters
         }
         self._prices = tuple(
             (re.compile(translate(price.pattern.casefold())).match, price.input, price.output)
@@ -121,103 +131,97 @@ class Limiter:
         account = exchange.account
         stranger = account.status != "accepted"
         factor = 1.0 if granted else assessment.factor
-        costs = self._costs(exchange)
+        costs = self._costs(exchange.features)
         view = None
-        charges: list[Charge] = []
-        slots: list[Charge] = []
-        for limit, shadow, holds, per, kind, windows, concurrent in self._plans:
-            if holds is not None:
+        bills: list[Bill] = []
+        pending: list[Bill] = []
+        for group in self._groups:
+            tariffs = group.always
+            if tariffs is None:
                 view = view or View(exchange, assessment, now, granted)
-                if not holds(view):
+                tariffs = group.tariffs(view)
+                if tariffs is None:
                     continue
-            if kind == "account":
-                subject, personal = account.key, True
+            if group.kind == "account":
+                whose, personal = account.key, True
             else:
-                subject, personal = _subject(per, exchange)
-            # A stranger's own meters are the strangers'; of those it would share it takes nothing yet.
-            own = (account.shard, stranger and personal, personal or not stranger, kind, shadow)
-            f = factor if personal else 1.0
-            for place, unit, ordinal, amount, rate in windows:
-                meter = (limit, unit, ordinal, subject)
-                charges.append(_made(Charge, (meter, costs[place], amount * f, rate * f, *own, place > 0)))
-            if concurrent:
-                most = max(1.0, floor(concurrent * f))
-                meter = (limit, "concurrent", "0", subject)
-                slots.append(_made(Charge, (meter, 1.0, most, 0.0, *own, False)))
-        if not charges and not slots:
+                whose, personal = subject(group.per, exchange)
+            if stranger:
+                # Its own meters are the strangers'; of those it would share it takes nothing yet.
+                tariff = tariffs[1] if personal else tariffs[2]
+                if not personal or account.status == "provisional":
+                    pending.append(Bill(tariffs[3], whose, costs, 1.0, account.shard))
+            else:
+                tariff = tariffs[0]
+            bills.append(_made(Bill, (tariff, whose, costs, factor if personal else 1.0, account.shard)))
+        if not bills:
             return _UNLIMITED
-        taken, lease = self._store.take(charges, _made(Slots, (tuple(slots), now + self._lease_s)), now)
-        asked = (*charges, *slots)
-        lacking = tuple(dict.fromkeys([asked[number].meter[0] for number in taken.shadow])) if taken.shadow else ()
-        if taken.refused >= 0:
-            meter = asked[taken.refused].meter
-            wait_s = self._spread(account, taken.retry_after_s)
-            return Admission(False, meter[0], meter[1], wait_s, shadow=lacking, charges=asked, levels=taken.levels)
-        booked: list[Reserved] = []
-        pending: list[Reserved] = []
-        for charge, booked_at in zip(charges, taken.meters, strict=True):
-            if lacking and charge[0][0] in lacking:
-                continue
-            if charge[6]:
-                booked.append(_made(Reserved, (booked_at, charge[0][1], charge[1])))
-            if stranger and (not charge[6] or account.status == "provisional"):
-                pending.append(Reserved(charge[0], charge[0][1], charge[1]))
-        outcome = (True, "", "", 0.0, tuple(booked), tuple(pending), lease, lacking, asked, taken.levels)
-        return _made(Admission, outcome)
+        taken, lease = self._store.take(bills, _made(Slots, ((), now + self._lease_s)), now)
+        refused, wait_s, levels, _, lacking = taken
+        spared: tuple[str, ...] = ()
+        if lacking:
+            limits = _limits(bills)
+            spared = tuple(dict.fromkeys([limits[number][0].limit for number in lacking]))
+            pending = [_without(bill, spared) for bill in pending]
+        if refused >= 0:
+            limit, _ = _limits(bills)[refused]
+            unit = limit.unit if isinstance(limit, Metered) else CONCURRENT
+            return Admission(
+                False, limit.limit, unit, self._spread(account, wait_s), shadow=spared, bills=bills, levels=levels
+            )
+        return _made(Admission, (True, "", "", 0.0, tuple(pending), lease, spared, bills, levels))
 
     def settle(self, receipt: Receipt, usage: Usage, now: float) -> None:
         """Corrects what was reserved to what the exchange came to, and gives back its slots. A second call changes nothing."""
         if not receipt.lease:
             return
-        account = receipt.exchange.account
-        actual = self._actual(receipt.exchange, usage)
-        accepted = usage.forwarded and usage.status != 0 and usage.status not in _REFUSED_BY_APP
+        exchange = receipt.exchange
+        status = usage.status
+        accepted = usage.forwarded and status != 0 and status not in _REFUSED_BY_APP
+        actual = self._actual(exchange.features, usage)
         # Accepted: what it has used moves from the strangers' meters to an account's.
-        back = not usage.forwarded or (accepted and account.status == "provisional")
-        if back:
-            corrections = [(meter, -cost) for meter, _, cost in receipt.reserved]
-        else:
-            corrections = [(meter, actual[unit] - cost) for meter, unit, cost in receipt.reserved if unit != "requests"]
-        if self._store.settle(corrections, receipt.lease, now) and accepted and receipt.pending:
-            self._book(receipt, actual, now)
+        back = not usage.forwarded or (accepted and exchange.account.status == "provisional")
+        settled = self._store.settle(_NOTHING_SPENT if back else actual, receipt.lease, now)
+        if settled and accepted and receipt.pending:
+            self._book(receipt.pending, actual, now)
 
     def hold(self, receipt: Receipt, now: float) -> None:
         """The answer still runs: its slots live on for another lease."""
         if receipt.lease:
             self._store.hold(receipt.lease, now + self._lease_s)
 
-    def _book(self, receipt: Receipt, actual: dict[str, float], now: float) -> None:
+    def _book(self, pending: Sequence[Bill], actual: Spent, now: float) -> None:
         """Charges what was pending, room or not: the answer has been given. A limit that is gone is not charged."""
-        charges = []
-        for meter, unit, _ in receipt.pending:
-            limit, _, ordinal, subject = meter
-            known = self._windows.get((limit, unit, ordinal))
-            if known is not None:
-                rate, kind = known
-                shard = receipt.exchange.account.shard
-                charges.append(
-                    Charge((limit, unit, ordinal, subject), actual[unit], 2 * COST_MAX, rate, shard, guarded=kind)
-                )
-        _, lease = self._store.take(charges, Slots((), now), now)
-        self._store.settle((), lease, now)
+        bills = [self._current(bill)._replace(costs=actual) for bill in pending]
+        _, lease = self._store.take(bills, Slots((), now + self._lease_s), now)
+        self._store.settle(actual, lease, now)
 
-    def _costs(self, exchange: Exchange) -> tuple[float, float, float]:
-        """What an exchange may cost at most, in the order of ``_UNITS``."""
-        features = exchange.features
-        output = features.budget_tokens
-        if output is None:
-            output = self._default_output * max(1, features.choices)
-        received, sent = _believable(features.input_tokens), _believable(output)
-        return 1.0, received + sent, self._money(features.model, received, sent) if self._prices else 0.0
+    def _current(self, bill: Bill) -> Bill:
+        """The bill by the rates of this policy, of which some limits may have been changed or be gone since admission."""
+        kept, rates = bill.tariff.meters, self._rates
+        if all([rates.get(meter[:3]) == meter.rate_per_s for meter in kept]):
+            return bill
+        meters = tuple([meter._replace(rate_per_s=rates[meter[:3]]) for meter in kept if meter[:3] in rates])
+        return bill._replace(tariff=replace(bill.tariff, meters=meters, kept=False))
 
-    def _actual(self, exchange: Exchange, usage: Usage) -> dict[str, float]:
-        """What an exchange came to, by unit: once the app was called at least its input and one token of output."""
-        received, sent = _believable(usage.input_tokens), _believable(usage.output_tokens)
+    def _costs(self, features: Features) -> tuple[float, float, float]:
+        """What an exchange may cost at most, in the order of ``UNITS``."""
+        received, sent = features.input_tokens, features.budget_tokens
+        if sent is None:
+            sent = self._default_output * max(1, features.choices)
+        if not (0 <= received <= MOST_TOKENS and 0 <= sent <= MOST_TOKENS):
+            received, sent = _believable(received), _believable(sent)
+        return 1.0, float(received + sent), self._money(features.model, received, sent) if self._prices else 0.0
+
+    def _actual(self, features: Features, usage: Usage) -> Spent:
+        """What an exchange came to: once the app was called at least its input and one token of output."""
+        received, sent = usage.input_tokens, usage.output_tokens
         if not usage.reported:
-            received = max(received, _believable(exchange.features.input_tokens))
-        sent = max(1.0, sent)
-        money = self._money(exchange.features.model, received, sent) if self._prices else 0.0
-        return {"requests": 1.0, "tokens": received + sent, "cost": money}
+            received = max(received, features.input_tokens)
+        if not (0 <= received <= MOST_TOKENS and 1 <= sent <= MOST_TOKENS):
+            received, sent = _believable(received), max(1, _believable(sent))
+        money = self._money(features.model, received, sent) if self._prices else 0.0
+        return _made(Spent, (1.0, float(received + sent), money))
 
     def _money(self, model: str, received: float, sent: float) -> float:
         """Tokens → money, by the first pattern that fits. A model that nobody priced costs what the dearest does."""
@@ -241,57 +245,33 @@ class Limiter:
 _UNLIMITED = Admission(True)
 
 
-def _compile(limit: Limit) -> _Plan:
-    windows = tuple(
-        _Window(index, _UNITS[index], str(ordinal), window.amount, window.amount / window.window_s)
-        for index, offered in enumerate((limit.requests, limit.tokens, limit.cost))
-        for ordinal, window in enumerate(offered)
-    )
-    # A user is one within an account, so the account need not be named beside it.
-    per = tuple(sorted(limit.per, key=PER.index))
-    if "user" in per:
-        per = tuple(part for part in per if part != "account")
-    holds = predicate(limit.when) if limit.when.tests else None
-    return _Plan(limit.id, limit.mode == "shadow", holds, per, "/".join(per), windows, limit.concurrent)
+def _believable(tokens: int) -> int:
+    """A count of tokens between 0 and the most there can be."""
+    return min(max(0, tokens), MOST_TOKENS)
 
 
-def _subject(per: tuple[str, ...], exchange: Exchange) -> tuple[str, bool]:
-    """Whose meter it is, and whether that is a single account's (or its user's). The account comes first, for ``forget``."""
-    account = exchange.account
-    personal = False
-    parts = []
-    for part in per:
-        if part == "account":
-            personal = True
-            parts.append(account.key)
-        elif part == "user":
-            personal = True
-            parts += (account.key, exchange.features.user) if exchange.features.user else (account.key,)
-        elif part == "org":
-            personal = personal or not account.org
-            parts.append(account.org or account.key)
-        elif part == "model":
-            parts.append(_short(exchange.features.model))
-        else:
-            parts.append(exchange.peer.country)
-    return "/".join(parts), personal
+def _without(bill: Bill, spared: tuple[str, ...]) -> Bill:
+    """The bill without some limits."""
+    meters = tuple([meter for meter in bill.tariff.meters if meter.limit not in spared])
+    return bill._replace(tariff=replace(bill.tariff, meters=meters, kept=False))
 
 
-def _short(name: str) -> str:
-    """A model's name as a subject: clients may send what they like, and a table must stay small."""
-    return name if len(name) <= _LONGEST_NAME else blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()
+def _limits(bills: Sequence[Bill]) -> list[tuple[Metered | SlotLimit, float]]:
+    """Each window, then all slots, as a store numbers them, and the f that counts there."""
+    made: list[tuple[Metered | SlotLimit, float]] = [
+        (meter, factor) for tariff, _, _, factor, _ in bills for meter in tariff.meters
+    ]
+    return made + [(slots, factor) for tariff, _, _, factor, _ in bills for slots in tariff.slots]
 
 
-def _believable(tokens: float) -> float:
-    """A count of tokens between 0 and the most there can be; what is no number counts as the most."""
-    return float(tokens) if 0 <= tokens <= MOST_TOKENS else 0.0 if tokens < 0 else float(MOST_TOKENS)
-
-
-def _quota(charge: Charge, level: float) -> Quota:
+def _quota(limit: Metered | SlotLimit, factor: float, level: float) -> Quota:
     """Remaining and time until nothing is used any more; a concurrency slot has neither window nor time."""
-    limit, capacity, rate = charge.meter[0], charge.capacity, charge.rate_per_s
-    unit: Any = charge.meter[1]
-    remaining = float(floor(max(0.0, capacity - level)))
+    if isinstance(limit, SlotLimit):
+        most = slots_at(limit.most, factor)
+        return Quota(limit.limit, CONCURRENT, most, 0.0, float(floor(max(0.0, most - level))), 0.0)
+    unit: Any = limit.unit
+    amount, rate = limit.amount * factor, limit.rate_per_s * factor
+    remaining = float(floor(max(0.0, amount - level)))
     if rate <= 0.0:
-        return Quota(limit, unit, capacity, 0.0, remaining, 0.0)
-    return Quota(limit, unit, capacity, capacity / rate, remaining, level / rate)
+        return Quota(limit.limit, unit, amount, 0.0, remaining, 0.0)
+    return Quota(limit.limit, unit, amount, amount / rate, remaining, level / rate)

@@ -161,20 +161,25 @@ def request_line(
         peer["ja4"] = exchange.peer.ja4
     if peer:
         line["peer"] = peer
-    line["request"] = request | content
+    request |= content
+    line["request"] = request
     return line
 
 
-def response_fields(usage: Usage | None) -> JSONObject:
-    """What the app answered; ``{}`` where it was not asked, did not answer, or is still answering."""
+def with_response(line: bytes, usage: Usage | None) -> bytes:
+    """An exchange line with what the app answered; as it is where the app was not asked, did not answer, or is still at it."""
     if usage is None or not usage.forwarded or usage.status == 0:
-        return {}
-    return {"status": usage.status, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        return line
+    counts = (line[:-1], usage.status, usage.input_tokens, usage.output_tokens)
+    return b'%b,"response":{"status":%d,"input_tokens":%d,"output_tokens":%d}}' % counts
 
 
 def account_fields(account: Account) -> JSONObject:
     """An account in the exchange log's words, ids as keyed hashes."""
     fields: JSONObject = {"id": account.key}
+    stated = account.created is not None or account.tier is not None or account.verified is not None
+    if not (stated or account.country or account.payment or account.signup or account.org):
+        return fields  # nothing is known but the credential: by far the most
     for name in ("created", "tier", "verified", "country"):
         if (value := getattr(account, name)) is not None:
             fields[name] = value

@@ -8,10 +8,16 @@ A *trail* keeps that bound where costs are estimates that are corrected later. A
 kept the meter from standing empty, which is where unused time is lost. Giving all of it back would hand that time out as
 credit, and chained requests could save it up. With E the excess and m the lowest level since it was booked, the level that
 the true cost would have left is exactly level − min(E, m). So a trail holds, for the estimates under way, the lowest level
-since each of them: triples (start, lowest since, how many) in one flat list, starts and lows both rising.
+since each of them: triples (start, lowest since, how many) in one flat list, starts and lows both rising. Most exchanges of
+an account don't overlap: of one estimate, since which nothing was added, the lowest level is the present one. That trail is
+just ``(start,)``. An empty one says that the meter has stood empty since.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+Trail = Sequence[float]
 
 COST_MAX = 2.0**50
 """Dearer than this is refused: above it a double no longer counts in ones."""
@@ -78,6 +84,39 @@ def _thin(trail: list[float], now: float) -> None:
         else:
             kept += trail[at : at + 3]
     trail[:] = kept
+
+
+def entered(trail: Trail, before: float, after: float, now: float) -> Trail:
+    """The trail with one more estimate, as ``enter``."""
+    if not (trail and before):
+        return (now,)
+    many = trail if isinstance(trail, list) else [trail[0], before, 1]
+    enter(many, before, after, now)
+    return many
+
+
+def noted(trail: Trail, level: float) -> Trail:
+    """The trail of a meter at ``level`` to which something is added that is no estimate and will not be settled."""
+    if not (trail and level):
+        return ()
+    many = trail if isinstance(trail, list) else [trail[0], level, 1]
+    lower(many, level)
+    return many
+
+
+def corrected(trail: Trail, level: float, reserved: float, amount: float, start: float) -> tuple[Trail, float]:
+    """Ends an estimate of ``reserved`` booked at ``start``, which was ``amount`` too low (negative: too high): the trail and the
+    level afterwards. An estimate of nothing has left no trace in the trail."""
+    if not (trail and level):
+        return (), max(0.0, level + amount) if amount > 0.0 else level
+    many = trail if isinstance(trail, list) else [trail[0], level, 1]
+    if reserved:
+        level -= leave(many, level, -amount if amount < 0.0 else 0.0, start)
+    else:
+        lower(many, level)
+    if amount > 0.0:
+        level += amount
+    return many if many and level else (), level
 
 
 def leave(trail: list[float], level: float, excess: float, start: float) -> float:

@@ -56,6 +56,7 @@ class Mistakes:
     def __init__(self) -> None:
         self._mistakes: list[_Found] = []
         self._warnings: list[_Found] = []
+        self._concerned: set[Path] = set()
 
     def __bool__(self) -> bool:
         return bool(self._mistakes)
@@ -63,6 +64,7 @@ class Mistakes:
     def add(self, path: Path, message: str, hint: str = "", value: object = _NOTHING) -> None:
         """A mistake: the policy can't be used."""
         self._mistakes.append(_Found(path, message, _shown(path, value), hint))
+        self._concerned.update(path[:end] for end in range(len(path) + 1))
 
     def warn(self, path: Path, message: str, hint: str = "", value: object = _NOTHING) -> None:
         """A warning: the policy can be used, and part of it will not do what it seems to."""
@@ -70,7 +72,7 @@ class Mistakes:
 
     def within(self, path: Path) -> bool:
         """Whether there is a mistake in the table at that path."""
-        return any(found.path[: len(path)] == path for found in self._mistakes)
+        return path in self._concerned
 
     def take(self, error: ValidationError, model: type[BaseModel]) -> list[Path]:
         """Takes over all that pydantic found; the paths of it."""

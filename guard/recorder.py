@@ -26,7 +26,7 @@ import orjson
 from guard import settings
 from guard.hashing import HashKey
 from guard.journal import Journal, Verdict, existing, search, verify
-from guard.lines import EVENTS, MAX_TEXT, PATH_WORDS, audit_line, request_line, response_fields
+from guard.lines import EVENTS, MAX_TEXT, PATH_WORDS, audit_line, request_line, with_response
 from guard.types import Headers, JSONObject, Receipt, Usage
 
 LINES_PER_ACCOUNT = 30
@@ -249,10 +249,7 @@ class ExchangeRecorder:
                 self.late += 1
             held.popleft()
             self._held_bytes -= len(first.line)
-            line = first.line
-            if response := response_fields(first.usage):
-                line = line[:-1] + b',"response":' + render(response) + b"}"
-            self._journal.append(line)
+            self._journal.append(with_response(first.line, first.usage))
             if self._journal.full:
                 self._journal.flush(now, force=True)
         self._journal.flush(now, force=force)

@@ -34,9 +34,7 @@ class Responder:
     """Answers one request. Its phases are its methods, in order."""
 
     __slots__ = (
-        "_account",
         "_app",
-        "_call",
         "_complete",
         "_cut",
         "_dialect",
@@ -77,7 +75,7 @@ class Responder:
         compiled = guard.compiled
         plain = b""
         try:
-            call = self._call = compiled.caller.call(self._scope, route)
+            call = compiled.caller.call(self._scope, route)
         except BadExchange as fault:
             exchange = unreadable(compiled.caller.peer(self._scope), route, fault)
         else:
@@ -111,7 +109,8 @@ class Responder:
         self._words = guard.words.version
         self._hold_at = receipt.at + HOLD_EVERY_S
         scope = self._scope
-        scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
+        if exchange.fault is not None or not call.clean:
+            scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
         try:
             await self._app(scope, self._replay, self._answer)
         finally:

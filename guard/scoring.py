@@ -88,7 +88,7 @@ def read_weights(path: str, groups: Mapping[str, str]) -> Weights:
 class _Record:
     """What is held of one account."""
 
-    __slots__ = ("band", "digest", "digest_at", "evidence", "factor", "first_at", "last_at")
+    __slots__ = ("band", "calm", "digest", "digest_at", "evidence", "factor", "first_at", "last_at")
 
     def __init__(self, now: float, signals: int) -> None:
         self.first_at = now
@@ -96,6 +96,8 @@ class _Record:
         self.evidence = [0.0] * signals
         self.band = 0
         self.factor = 1.0
+        self.calm = True
+        """Whether it is the same as a new one, but for when it was first seen."""
         self.digest = 0
         self.digest_at = 0.0
 
@@ -118,6 +120,7 @@ class Scoring:
             (weights.caps[g], tuple(i for i, h in enumerate(self._groups) if h == g)) for g in sorted(set(self._groups))
         )
         self._neutral = 1.0 / (1.0 + exp(-weights.prior))
+        self._neutral_band = BANDS[weights.band(self._neutral)]
         self._max_accounts = max_accounts
         self._accounts: dict[str, _Record] = {}
 
@@ -127,7 +130,7 @@ class Scoring:
     @property
     def neutral(self) -> Assessment:
         """The assessment of an exchange of which nothing is known, or could be found out."""
-        return Assessment(self._neutral, BANDS[self._weights.band(self._neutral)], 0.0)
+        return Assessment(self._neutral, self._neutral_band, 0.0)
 
     def assess(self, exchange: Exchange, now: float, *, granted: bool) -> Assessment:
         """Books the exchange's readings and returns what they make of its account. A grant keeps f at 1."""
@@ -138,6 +141,8 @@ class Scoring:
             record = _Record(now, len(self._names))
             if account.status != "provisional" and self._has_room():
                 self._accounts[account.key] = record
+        if record.calm and not readings:
+            return Assessment(self._neutral, self._neutral_band, self._standing(exchange, record, now))
         self._fade(record, now)
         evidence = record.evidence
         digest = exchange.features.digest
@@ -157,6 +162,7 @@ class Scoring:
         if band > record.band:
             record.factor = max(FACTOR_FLOOR, record.factor * 0.5 ** (band - record.band))
         record.band = band
+        record.calm = not band and record.factor >= 1.0 and not any(evidence)
         standing = self._standing(exchange, record, now)
         return Assessment(score, BANDS[band], standing, 1.0 if granted else record.factor, self._explain(evidence))
 
@@ -172,9 +178,8 @@ class Scoring:
         record = self._accounts.get(account)
         if record is None:
             return False
-        record.evidence = [0.0] * len(self._names)
-        record.band = 0
-        record.factor = 1.0
+        self._accounts[account] = fresh = _Record(record.first_at, len(self._names))
+        fresh.last_at = record.last_at
         return True
 
     def erase(self, account: str) -> bool:
@@ -210,6 +215,7 @@ class Scoring:
             for place, nats in zip(places, evidence, strict=True):
                 if place >= 0:
                     record.evidence[place] = float(nats)
+            record.calm = False
             self._accounts[str(key)] = record
 
     def _has_room(self) -> bool:

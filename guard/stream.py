@@ -31,6 +31,14 @@ _EXPANSION: Final = 4
 # One batch may inflate to this much; beyond it the answer is counted by its compressed bytes.
 _MAX_INFLATED_BYTES: Final = 8 * 1024 * 1024
 _DONE: Final = b"[DONE]"
+_Kind = Literal["sse", "json", "bytes"]
+# The content types of nearly every answer.
+_KINDS: dict[bytes, _Kind] = {
+    b"application/json": "json",
+    b"application/json; charset=utf-8": "json",
+    b"text/event-stream": "sse",
+    b"text/event-stream; charset=utf-8": "sse",
+}
 
 
 class AnswerMeter:
@@ -64,10 +72,12 @@ class AnswerMeter:
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self._dialect = dialect
-        self._kind = _kind(content_type)
+        self._kind = kind = _KINDS.get(content_type) or _kind(content_type)
         self._max_json_bytes = max_json_bytes
-        self._splitter = Splitter(max_event_bytes)
-        self._skeleton = Skeleton()
+        self._splitter: Splitter | None = None
+        if kind == "sse":
+            self._splitter = Splitter(max_event_bytes)
+            self._skeleton = Skeleton()
         self._chunks: list[bytes] = []
         self._held_bytes = 0
         self._json: list[bytes] = []
@@ -78,11 +88,8 @@ class AnswerMeter:
         self._finished = False
         self.passed_bytes = 0
         self.tally = Tally()
-        encoding = content_encoding.strip().lower()
-        if encoding in (b"gzip", b"x-gzip", b"deflate"):
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        elif encoding not in (b"", b"identity"):
-            self._kind, self._expansion = "bytes", _EXPANSION
+        if content_encoding:
+            self._compressed(content_encoding.strip().lower())
 
     def feed(self, chunk: bytes) -> None:
         """Takes note of one chunk of the answer's body."""
@@ -94,18 +101,20 @@ class AnswerMeter:
     def between_events(self) -> bool:
         """Whether an event could be written now without breaking into one that the app has begun."""
         self._parse()
-        return self._splitter.between_events()
+        return self._splitter is None or self._splitter.between_events()
 
     def finish(self) -> Tally:
         """Parses what is left and returns the tally; further calls return the same."""
         if not self._finished:
-            self._parse()
             self._finished = True
-            whole = b"".join(self._json) or self._splitter.finish()
+            self._parse()
+            whole = self._json[0] if len(self._json) == 1 else b"".join(self._json)
             self._json.clear()
+            if self._splitter is not None:
+                whole = whole or self._splitter.finish()
+                self._raw_bytes += self._splitter.skipped_bytes
             if whole:
                 self._event(whole)
-            self._raw_bytes += self._splitter.skipped_bytes
         return self.tally
 
     def usage(self, status: int, complete: bool, input_estimate: int) -> Usage:
@@ -115,17 +124,24 @@ class AnswerMeter:
         request's own tokens where the app reports none.
         """
         tally = self.finish()
-        counted = self._counted_tokens(status)
-        output, reported = tally.output_tokens, tally.output_tokens >= 0
-        if counted > output and (not complete or output <= 0):
+        output = tally.output_tokens
+        reported = output >= 0
+        # What a whole answer is reported to have come to is believed, so nothing has to be counted.
+        if (output <= 0 or not complete) and (counted := self._counted_tokens(status)) > output:
             output, reported = counted, False
         return Usage(
-            status=status,
-            input_tokens=tally.input_tokens if tally.input_tokens > 0 else input_estimate,
-            output_tokens=output,
-            reported=reported,
-            complete=complete,
+            status,
+            tally.input_tokens if tally.input_tokens > 0 else input_estimate,
+            output,
+            reported,
+            complete,
         )
+
+    def _compressed(self, encoding: bytes) -> None:
+        if encoding in (b"gzip", b"x-gzip", b"deflate"):
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        elif encoding not in (b"", b"identity"):
+            self._kind, self._expansion = "bytes", _EXPANSION
 
     def _counted_tokens(self, status: int) -> int:
         text_bytes = self.tally.text_bytes
@@ -138,43 +154,44 @@ class AnswerMeter:
 
     def _parse(self) -> None:
         """Parses the chunks laid aside."""
-        if not self._chunks:
+        chunks = self._chunks
+        if not chunks:
             return
-        batch = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
-        self._chunks.clear()
+        batch = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         self._held_bytes = 0
         self.passed_bytes += len(batch)
         if self._inflate is not None:
             batch = self._inflated(batch)
-        if self._kind == "sse":
-            self._events(self._splitter.feed(batch))
-        elif self._kind == "json":
+        if self._kind == "json":
             self._json.append(batch)
             self._json_bytes += len(batch)
             if self._json_bytes > self._max_json_bytes:
                 self._kind = "bytes"
                 self._raw_bytes += self._json_bytes
                 self._json.clear()
+        elif self._kind == "sse" and self._splitter is not None:
+            self._events(self._splitter.feed(batch))
         else:
             self._raw_bytes += len(batch) * self._expansion
 
     def _events(self, payloads: Iterable[bytes]) -> None:
-        """Counts whole events; those that fit the stream's skeleton without parsing them."""
+        """Counts events: one of the known skeleton by what lies between its head and tail, any other by parsing it."""
         skeleton, tally = self._skeleton, self.tally
         head, tail = skeleton.head, skeleton.tail
+        start, ends = len(head), len(tail)
         for payload in payloads:
-            # What ``Skeleton.between`` says, without the call: this is the cost of a streamed chunk.
-            if head and payload.startswith(head) and payload.endswith(tail):
-                piece = payload[len(head) : len(payload) - len(tail)]
-                if piece and b'"' not in piece and b"\\" not in piece:
-                    size = len(piece)
-                    tally.text_bytes += size + skeleton.fixed_bytes
-                    tally.characters += (size if piece.isascii() else length(piece)) + skeleton.fixed_characters
+            if head and payload.startswith(head) and payload.endswith(tail) and len(payload) >= start + ends:
+                piece = payload[start : len(payload) - ends]
+                if b'"' not in piece and b"\\" not in piece:
+                    tally.text_bytes += skeleton.fixed_bytes + len(piece)
+                    tally.characters += skeleton.fixed_characters + length(piece)
                     continue
             text_bytes, characters = tally.text_bytes, tally.characters
             self._event(payload)
             skeleton.learn(payload, tally.text_bytes - text_bytes, tally.characters - characters)
             head, tail = skeleton.head, skeleton.tail
+            start, ends = len(head), len(tail)
 
     def _event(self, payload: bytes) -> None:
         try:
@@ -205,7 +222,7 @@ class AnswerMeter:
         return plain
 
 
-def _kind(content_type: bytes) -> Literal["sse", "json", "bytes"]:
+def _kind(content_type: bytes) -> _Kind:
     name = content_type.partition(b";")[0].strip().lower()
     if name == b"text/event-stream":
         return "sse"

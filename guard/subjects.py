@@ -2,8 +2,7 @@
 
 A subject is one flat list ``[layout, level, as_of, rate, trail, level, …]``: four places for each of its meters, in the
 order that its layout names. Layouts are shared by all subjects with the same meters (Self's maps, Chambers 1989), so a
-subject costs about 350 bytes. ``trail`` is what ``meters.py`` calls one; None where costs are never estimates, empty where
-the meter has stood empty since.
+subject costs about 350 bytes. ``trail`` is what ``meters.py`` calls one.
 
 Only a subject whose meters are all drained is dropped, because that is the same as keeping it. It is found by a hand that
 goes round a few places for each newcomer, so that a flood of newcomers costs the same for each, however large the table.
@@ -12,16 +11,24 @@ goes round a few places for each newcomer, so that a flood of newcomers costs th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from guard.meters import COST_MAX, drained
+from guard.charges import Bill, Tariff
+from guard.meters import COST_MAX, SLACK, drained
 
 Column = tuple[str, str, str]
 Subject = list[Any]
+Cell = tuple[int, int, int, int, int, float, float]
+"""One meter of a tariff in a subject: where its level, time, rate and trail stand (trail 0: its costs are no estimates), the
+place of its unit among the costs, how far up there is room, and the rate."""
 DROPPED = -1
 """The layout of a subject that is no longer in its table, for those who still hold it."""
 _LOOKS = 8
 _SLICE = 500
+_ROWS = 256
+_PROVISIONAL = 4_096
+_NAMES = 4_096
+OVERFLOW = "overflow"
 
 
 class Table:
@@ -83,14 +90,120 @@ def is_clean(subject: Subject, now: float) -> bool:
     return True
 
 
+class Tables(dict[str, dict[str, Subject]]):
+    """The subjects of every kind by name; a kind's table is made at its first use, and bounded as its name says.
+
+    A kind ends with ``?`` where nobody has vouched for its subjects. Those that a full table has no room for share 256
+    overflow subjects.
+    """
+
+    __slots__ = ("_max_accounts", "layouts", "overflowed", "tables")
+
+    def __init__(self, max_accounts: int) -> None:
+        super().__init__()
+        self.tables: dict[str, Table] = {}
+        self.layouts = Layouts()
+        self.overflowed = 0
+        """How many charges found no room in their table and went to an overflow meter."""
+        self._max_accounts = max_accounts
+
+    def __missing__(self, kind: str) -> dict[str, Subject]:
+        guarded = kind.removesuffix("?")
+        if not guarded or guarded == OVERFLOW:
+            bound = 0
+        elif kind != guarded:
+            bound = _PROVISIONAL
+        else:
+            bound = self._max_accounts if set(guarded.split("/")) - {"model", "region"} else _NAMES
+        table = self.tables[kind] = Table(kind, bound)
+        self[kind] = table.subjects
+        return table.subjects
+
+    def table(self, kind: str) -> Table:
+        """The table of a kind."""
+        self[kind]
+        return self.tables[kind]
+
+    def enrol(self, bill: Bill, now: float) -> tuple[Bill, Subject]:
+        """Where a subject without a record is charged: in a new one, in one that is thrown away (nothing is booked there), or
+        in the overflow subject of its shard, which the bill then names."""
+        tariff, name, _, _, shard = bill
+        table = self.table(tariff.kind)
+        subject: Subject = [0]
+        if table.has_room(now):
+            if tariff.book:
+                table.add(name, subject)
+            return bill, subject
+        self.overflowed += len(tariff.meters)
+        kind = OVERFLOW + "?" if tariff.kind.endswith("?") else OVERFLOW
+        name = f"{OVERFLOW}/{shard}"
+        found = self[kind].get(name)
+        if found is None:
+            self.tables[kind].add(name, subject)
+            found = subject
+        return bill._replace(subject=name), found
+
+
+class Row(NamedTuple):
+    """Where the meters of a tariff stand in the subjects of one layout. ``layout`` has them all."""
+
+    cells: tuple[Cell, ...]
+    estimates: tuple[Cell, ...]
+    """Those of the cells that are settled."""
+    layout: int
+
+
 class Layouts:
     """Which meter stands where in a subject. ``places[subject[0]]`` maps (limit, unit, window ordinal) to the place."""
 
-    __slots__ = ("_numbers", "places")
+    __slots__ = ("_blanks", "_numbers", "places", "rows")
 
     def __init__(self) -> None:
         self.places: list[dict[Column, int]] = [{}]
+        self.rows: list[dict[Tariff, Row]] = [{}]
+        """For each layout the rows of those tariffs that subjects with it have been charged by."""
+        self._blanks: dict[Tariff, Row] = {}
         self._numbers: dict[tuple[Column, ...], int] = {(): 0}
+
+    def row(self, subject: Subject, bill: Bill, now: float) -> Row:
+        """Where the meters of the bill's tariff stand in that subject; those that it lacks are added to it."""
+        tariff, _, _, factor, _ = bill
+        if subject[0]:
+            for meter in tariff.meters:
+                if meter[:3] not in self.places[subject[0]]:
+                    self.widen(subject, meter[:3], meter.rate_per_s * factor, now)
+            row = self._row(subject[0], tariff)
+        else:
+            row = self._blank(tariff)
+            subject[0] = row.layout
+            for cell in row.cells:
+                subject += (0.0, now, cell[6] * factor, ())
+        return row
+
+    def _blank(self, tariff: Tariff) -> Row:
+        """The row of a tariff in a subject that has its meters and no other."""
+        row = self._blanks.get(tariff)
+        if row is None:
+            row = self._row(self.number(tuple([meter[:3] for meter in tariff.meters])), tariff)
+            self._keep(self._blanks, tariff, row)
+        return row
+
+    def _row(self, layout: int, tariff: Tariff) -> Row:
+        columns = self.places[layout]
+        cells = []
+        for limit, unit, ordinal, amount, rate, place, _ in tariff.meters:
+            at = columns[limit, unit, ordinal]
+            room = amount * (1.0 + SLACK) if amount > 0.0 else -1.0
+            cells.append((at, at + 1, at + 2, at + 3 if place else 0, place, room, rate))
+        row = Row(tuple(cells), tuple([cell for cell in cells if cell[3]]) if tariff.book else (), layout)
+        self._keep(self.rows[layout], tariff, row)
+        return row
+
+    def _keep(self, rows: dict[Tariff, Row], tariff: Tariff, row: Row) -> None:
+        if tariff.kept:
+            if len(rows) >= _ROWS:
+                rows.clear()  # of policies that are no more
+            rows[tariff] = row
 
     def widen(self, subject: Subject, column: Column, rate: float, now: float) -> int:
         """Adds a meter to a subject; its place. It starts empty, or, where a reload gave a limit one more window, as full
@@ -105,7 +218,7 @@ class Layouts:
             default=0.0,
         )
         at = len(subject)
-        subject += (level, now, rate, None)
+        subject += (level, now, rate, ())
         subject[0] = self.number((*columns, column))
         return at
 
@@ -115,6 +228,7 @@ class Layouts:
         if number is None:
             number = self._numbers[columns] = len(self.places)
             self.places.append({column: 1 + 4 * place for place, column in enumerate(columns)})
+            self.rows.append({})
         return number
 
 
@@ -154,7 +268,7 @@ def restore_piece(piece: dict[str, Any], table: Table, layouts: Layouts, now: fl
             level, as_of, rate = float(kept[at]), float(kept[at + 1]), float(kept[at + 2])
             if not (0.0 <= level <= COST_MAX and rate >= 0.0 and as_of >= 0.0):
                 raise ValueError("a meter's level, time or rate is no such number")
-            subject += (level, min(as_of, now), rate, None)
+            subject += (level, min(as_of, now), rate, ())
         table.add(name, subject)
         taken += 1
     return taken

@@ -10,9 +10,11 @@ Times are seconds since 1970 (``_s`` for durations), sizes are bytes or tokens a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, dataclass_transform
 
+from guard.charges import Bill
 from guard.errors import BadExchange
 
 JSONObject = dict[str, Any]
@@ -119,7 +121,7 @@ class AccountFacts:
     tags: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Account:
     """Whom an exchange is charged to. ``key``, ``org``, ``payment`` and ``signup`` are keyed hashes (32 hex digits).
 
@@ -313,8 +315,8 @@ class Receipt:
     exchange: Exchange
     decision: Decision
     at: float
-    reserved: tuple[Reserved, ...] = ()
-    pending: tuple[Reserved, ...] = ()
+    reserved: Sequence[Reserved] = ()
+    pending: tuple[Bill, ...] = ()
     """Joint charges of a provisional account: only checked at admission, booked when the app accepts the credential."""
     lease: int = 0
     """The id of the concurrency slots held, 0: none."""

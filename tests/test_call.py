@@ -205,6 +205,58 @@ def test_nothing_to_take_off_is_nothing_done() -> None:
     assert caller(Trust(HOPS, "x-forwarded-for")).stripped(headers, Peer()) is headers
 
 
+@pytest.mark.parametrize(
+    ("headers", "hop", "clean"),
+    [
+        ([(b"host", b"x"), JSON], False, True),
+        ([(b"x-safeguard", b"x")], False, True),
+        ([(b"x-guard-score", b"0")], False, False),
+        ([(b"X_Guard_Score", b"0")], True, False),
+        ([(b"cf-ipcountry", b"de")], False, False),
+        ([(b"cf_ipcountry", b"de")], False, False),
+        ([(b"cf-ipcountry", b"de"), (b"x_forwarded_for", b"1.2.3.4")], True, True),
+        ([(b"a", b"1"), (b"a", b"2")], False, True),
+    ],
+)
+def test_a_call_says_whether_something_has_to_be_taken_off(headers: list[Header], hop: bool, clean: bool) -> None:
+    """Just where ``stripped`` would; for names that were met before as for new ones."""
+    reader = caller(Trust(HOPS, "x-forwarded-for", "cf-ipcountry"))
+    for _ in range(2):
+        asked = scope(*headers, client=("10.0.0.1", 5) if hop else ("198.51.100.7", 5))
+        found = called(reader, asked)
+
+        assert found.clean is clean
+        assert (reader.stripped(asked["headers"], found.peer) is asked["headers"]) is clean
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [
+        ([(b"authorization", b"Bearer sk-1")], b"sk-1"),
+        ([(b"x-api-key", b"sk-1"), JSON], b"sk-1"),
+        ([JSON], b""),
+        ([(b"authorization", b"Bearer sk-1"), (b"x-api-key", b"sk-2")], b""),
+        ([(b"authorization", b"Bearer sk-1"), (b"authorization", b"Bearer sk-2")], b""),
+        ([(b"authorization", b"Bearer sk-1, x")], b""),
+        ([(b"authorization", b"Bearer sk-1"), (b"sec-websocket-protocol", b"bearer.sk-2")], b""),
+    ],
+)
+def test_a_call_carries_the_usual_credential(headers: list[Header], secret: bytes) -> None:
+    """What is plain is read at once; what would have to be refused or compared is left to the identity stage."""
+    reader = caller()
+    for _ in range(2):
+        assert called(reader, scope(*headers)).credential == secret
+
+
+def test_a_credential_in_query_or_cookie_is_left_to_the_identity_stage() -> None:
+    """Where either may hold another one, a header alone settles nothing."""
+    bearer = (b"authorization", b"Bearer sk-1")
+
+    assert called(caller(identity=Identity(query="key")), scope(bearer)).credential == b""
+    assert called(caller(identity=Identity(cookie="s")), scope(bearer, (b"cookie", b"s=1"))).credential == b""
+    assert called(caller(identity=Identity(cookie="s")), scope(bearer)).credential == b"sk-1"
+
+
 # -- the client stack -----------------------------------------------------------------------------------------------
 
 

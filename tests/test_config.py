@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import tomllib
 from contextlib import suppress
 from copy import deepcopy
@@ -165,6 +166,9 @@ def test_a_module_that_fails_on_import_is_a_mistake_with_its_reason(
         (b"version = 1\n\x00", "isn't TOML", 2),
         (b"version = 1\nx = " + b"[" * 50_000, "nested too deep", 0),
         (b"version = 1\nx = " + b"{a=" * 50_000, "nested too deep", 0),
+        (b"version = 1\na" + b".a" * 100_000 + b" = 1", "nested too deep", 0),
+        (b'version = 1\n["a"' + b' . "a"' * 100_000 + b"]", "nested too deep", 0),
+        (b"version = 1\nlimit" + b".a" * 40 + b" = 1", "nested too deep", 0),
         (b"# " + b"x" * MOST_BYTES, "is larger than", 0),
         (b"version: 1\nmode: observe\n", "isn't TOML", 1),
         (b'{"version": 1}', "isn't TOML", 1),
@@ -176,6 +180,17 @@ def test_what_is_no_toml_is_one_mistake(data: bytes, part: str, line: int) -> No
     (problem,) = mistakes_of(data).problems
     assert part in str(problem)
     assert problem.line == line
+
+
+def test_thousands_of_mistakes_are_told_in_a_moment() -> None:
+    """A running guard reads the file between requests: the time grows with the mistakes, not with their square."""
+    broken = "".join(f'[[limit]]\nid = "l{n}"\npeer = ["account"]\nrequests = "1/dy"\n' for n in range(5000))
+    began = time.perf_counter()
+    with pytest.raises(PolicyError) as caught:
+        load("version = 1\n" + broken)
+
+    assert len(caught.value.problems) == 15_000
+    assert time.perf_counter() - began < 3
 
 
 def test_files_that_cant_be_read_are_mistakes(tmp_path: Path) -> None:

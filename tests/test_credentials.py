@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.credentials import MOST_BYTES, Credentials
+from guard.credentials import MOST_BYTES, Credentials, usual
 from guard.errors import BadExchange
 from guard.settings import Identity
 
@@ -152,3 +152,29 @@ def test_no_header_raises_anything_else(headers: list[tuple[bytes, bytes]], quer
     except BadExchange as refused:
         outcome = refused.reason.encode() if refused.status == 400 else None
     assert isinstance(outcome, bytes)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=20),
+        st.lists(
+            st.sampled_from([b"Bearer", b"bearer", b"Basic", b"sk-a", b" ", b"\t", b",", b"\x0b", b"\xff", b"dTpw"]),
+            max_size=5,
+        ).map(b"".join),
+    ),
+    st.sampled_from([AUTH, b"x-api-key"]),
+)
+@settings(max_examples=500, deadline=None)
+def test_the_quick_way_finds_what_the_long_one_finds(value: bytes, name: bytes) -> None:
+    """``usual`` gives the very secret that ``find`` gives, or nothing; it never lets in what ``find`` refuses."""
+    quick = usual(value)
+    if quick:
+        assert EVERYWHERE.find(((name, value),)) == quick
+
+
+def test_the_usual_forms_take_the_quick_way() -> None:
+    """The two forms that the official clients send, up to the bound."""
+    assert usual(b"Bearer sk-a") == b"sk-a"
+    assert usual(b"sk-a") == b"sk-a"
+    assert usual(b"k" * MOST_BYTES) == b"k" * MOST_BYTES
+    assert usual(b"k" * (MOST_BYTES + 1)) == b""

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.errors import BadExchange
-from guard.reading import MOST_LEVELS, canonical, collect, fields, flag, items, model_name, text, whole_number
+from guard.reading import (
+    MOST_LEVELS,
+    ModelNames,
+    canonical,
+    collect,
+    fields,
+    flag,
+    items,
+    model_name,
+    text,
+    whole_number,
+)
 
 # SECURITY 52, as a body's JSON says it.
 BAD_NUMBERS = ["-1", "0", "1e3", "100.0", "true", '"100"', "null", "[1]", str(2**63), str(2**64), "1" + "0" * 29]
@@ -289,3 +300,16 @@ def test_any_json_is_walked(value: Any) -> None:
 
     assert media >= 0
     assert all(isinstance(found, str) for found in texts)
+
+
+def test_remembered_model_names_are_what_they_were() -> None:
+    """Asked again, or asked after thousands of others, a spelling gives the same name, and what is no model is refused."""
+    names = ModelNames()
+    for _ in range(2):
+        assert names.of(" GPT-5\u200b") == "gpt-5"
+        for number in range(2000):
+            assert names.of(f"M {number}") == f"m{number}"
+    for wrong in (None, 5, ["gpt-5"], "", "x" * 257):
+        with pytest.raises(BadExchange):
+            names.of(wrong)
+    assert len(names._recent) <= 512

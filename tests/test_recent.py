@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from guard.recent import Recent
 
 
@@ -42,3 +44,21 @@ def test_a_dropped_key_is_gone_and_listed_once_before() -> None:
     recent.drop("a")
     assert recent.get("a") is None
     assert len(recent) == 2
+
+
+def test_what_is_used_is_found_after_any_number_of_turns() -> None:
+    """Against a plain dictionary: what is there has its last value, and what was used within half the bound is there."""
+    recent: Recent[int, int] = Recent(20)
+    known: dict[int, int] = {}
+    lately: list[int] = []
+    dice = random.Random(1)
+    for step in range(20_000):
+        key = dice.randrange(60)
+        if dice.random() < 0.5:
+            recent.put(key, step)
+            known[key] = step
+        else:
+            value = recent.get(key)
+            assert value == known.get(key) if value is not None else key not in lately
+        if recent.get(key) is not None:
+            lately = [*lately, key][-9:]

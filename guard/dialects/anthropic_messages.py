@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from guard.counting import believable, count_strings, count_text, report_input, report_output
 from guard.problem import problem
-from guard.reading import canonical, collect, fields, flag, invalid, items, missing, model_name, text, whole_number
+from guard.reading import ModelNames, canonical, collect, fields, flag, invalid, items, missing, text, whole_number
 from guard.types import Ask, Decision, JSONObject, Route, Tally, Turn
 
 _MOST_MESSAGES = 10_000
 _MOST_PARTS = 10_000
 _MOST_TOOLS = 1_000
 _ROLES = frozenset({"user", "assistant", "system"})
-_PARAMETERS = frozenset(
-    {
-        "temperature",
-        "top_p",
-        "top_k",
-        "max_tokens",
-        "thinking",
-        "stop_sequences",
-        "tool_choice",
-        "service_tier",
-        "speed",
-    }
-    | {"output_config", "output_format", "effort", "context_management"}
-)
-_READ = frozenset({"model", "messages", "system", "stream", "tools", "metadata"})
+# What a field of the body is; one that is not named here is text like any other.
+_FIELDS: dict[str, Literal["always", "at times", "tuned"]] = {
+    **dict.fromkeys(("model", "messages"), "always"),
+    **dict.fromkeys(("system", "stream", "tools", "metadata"), "at times"),
+    # What a client tunes; alike for all requests of one program, so a trait of it.
+    **dict.fromkeys(
+        ("temperature", "top_p", "top_k", "max_tokens", "thinking", "stop_sequences", "tool_choice"), "tuned"
+    ),
+    **dict.fromkeys(("service_tier", "speed", "effort"), "tuned"),
+    **dict.fromkeys(("output_config", "output_format", "context_management"), "tuned"),
+}
+# Turns are made without the detour over ``Turn``'s own constructor: it takes as long as all the rest of a short message.
+_new = tuple.__new__
 _DELTAS = ("text", "thinking", "partial_json")
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -47,6 +45,9 @@ class AnthropicMessages:
     name = "anthropic_messages"
     paths = ("/v1/messages",)
 
+    def __init__(self) -> None:
+        self._models = ModelNames()
+
     def read(self, body: Mapping[str, Any], route: Route) -> Ask:
         for key in ("model", "messages", "max_tokens"):
             if key not in body:
@@ -54,40 +55,42 @@ class AnthropicMessages:
         texts: list[str] = []
         system: list[str] = []
         turns: list[Turn] = []
-        media = _content(body.get("system"), "system", system, system)
+        stated = body.get("system")
+        media = 0 if stated is None else _content(stated, "system", system, system)
         for message in items(body["messages"], "messages", _MOST_MESSAGES):
             if type(message) is not dict:
                 raise invalid("messages[]", "an object")
             role, said = message.get("role"), message.get("content")
-            if type(role) is not str or role not in _ROLES:
-                role = _role(role, texts)
             if type(said) is str and len(message) == 2:
+                if role == "user" or role == "assistant":  # noqa: PLR1714 - a set would have to hash it
+                    turns.append(_new(Turn, (role, said)))
+                    continue
                 if role == "system":
                     system.append(said)
-                else:
-                    turns.append(Turn(role, said))
-            else:
-                media += _message(message, role, system, turns)
+                    continue
+            if type(role) is not str or role not in _ROLES:
+                role = _role(role, texts)
+            media += _message(message, role, system, turns)
         parameters = {}
         for key, value in body.items():
-            if key in _READ or value is None:
-                continue
-            if key in _PARAMETERS:
-                parameters[key] = value
-                if type(value) is dict or type(value) is list:
-                    collect(value, texts, keys=True)
-            else:
+            kind = _FIELDS.get(key)
+            if kind == "tuned":
+                if value is not None:
+                    parameters[key] = value
+                    if type(value) is dict or type(value) is list:
+                        collect(value, texts, keys=True)
+            elif kind is None and value is not None:
                 media += collect(value, texts)
         return Ask(
-            dialect=self.name,
-            model=model_name(body["model"]),
-            stream=flag(body.get("stream", False), "stream"),
-            system="\n".join(system),
-            turns=tuple(turns),
-            tools=_tools(body.get("tools"), texts),
-            parameters=canonical(parameters),
-            budget_tokens=_budget(body),
-            user=_user(body.get("metadata"), texts),
+            "anthropic_messages",
+            self._models.of(body["model"]),
+            flag(body["stream"], "stream") if "stream" in body else False,
+            "\n".join(system),
+            tuple(turns),
+            _tools(body["tools"], texts) if "tools" in body else b"",
+            canonical(parameters),
+            _budget(body),
+            user=_user(body["metadata"], texts) if "metadata" in body else "",
             media=media,
             texts=tuple(texts),
         )

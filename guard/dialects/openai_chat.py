@@ -6,7 +6,7 @@ Also what compatible servers add: ``reasoning_content``, the budget aliases of o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -33,27 +33,23 @@ _MOST_TOOLS = 1_000
 _MOST_LOGPROBS = 1_000
 _SYSTEM = frozenset({"system", "developer"})
 _ROLES = _SYSTEM | {"user", "assistant", "tool", "function"}
-_BUDGETS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict"})
-_CHOICES = frozenset({"n", "best_of"})
-# What a field of the body is to ``read``; one that is none of these is text.
-_KNOWN, _SPOKEN, _TUNED, _BUDGET, _CHOICES, _STOP = range(6)
-_FIELDS = (
-    dict.fromkeys(("model", "messages"), _KNOWN)
-    # Read by name, for few requests have them.
-    | dict.fromkeys(
-        ("stream", "stream_options", "tools", "functions", "logit_bias", "user", "safety_identifier", "seed"), _SPOKEN
-    )
-    # What a client tunes; alike for all requests of one program, so a trait of it.
-    | dict.fromkeys(
-        ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"), _TUNED
-    )
-    | dict.fromkeys(("response_format", "reasoning_effort", "reasoning", "thinking", "verbosity", "modalities"), _TUNED)
-    | dict.fromkeys(("audio", "service_tier", "tool_choice", "parallel_tool_calls", "function_call"), _TUNED)
-    | dict.fromkeys(("stop",), _STOP)
-    | dict.fromkeys(_SCORES, _SCORE)
-    | dict.fromkeys(_BUDGETS, _BUDGET)
-    | dict.fromkeys(("n", "best_of"), _CHOICES)
-)
+# What a field of the body is; one that is not named here is text like any other.
+_FIELDS: dict[str, Literal["always", "at times", "tuned", "score", "budget", "choices", "stop"]] = {
+    **dict.fromkeys(("model", "messages"), "always"),
+    **dict.fromkeys(("stream", "stream_options", "tools", "functions", "logit_bias"), "at times"),
+    **dict.fromkeys(("user", "safety_identifier", "seed"), "at times"),
+    # From here on: what a client tunes. It is alike for all requests of one program, so a trait of it.
+    **dict.fromkeys(("temperature", "top_p", "top_k", "min_p"), "tuned"),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "repetition_penalty"), "tuned"),
+    **dict.fromkeys(("response_format", "reasoning_effort", "reasoning", "thinking", "verbosity"), "tuned"),
+    **dict.fromkeys(("modalities", "audio", "service_tier"), "tuned"),
+    **dict.fromkeys(("tool_choice", "parallel_tool_calls", "function_call"), "tuned"),
+    **dict.fromkeys(("logprobs", "top_logprobs", "prompt_logprobs"), "score"),
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens"), "budget"),
+    "num_predict": "budget",
+    **dict.fromkeys(("n", "best_of"), "choices"),
+    "stop": "stop",
+}
 # Turns are made without the detour over ``Turn``'s own constructor: it takes as long as all the rest of a short message.
 _new = tuple.__new__
 _ERROR_TYPES = {
@@ -87,22 +83,24 @@ class OpenAIChat:
         more = False
         parameters = {}
         for key, value in body.items():
-            if key in _ALWAYS or value is None:
+            kind = _FIELDS.get(key)
+            if kind == "always" or value is None:
                 continue
-            if key in _PARAMETERS:
-                parameters[key] = value
-                if key in _BUDGETS:
-                    budget_tokens = max(budget_tokens, whole_number(value, key))
-                elif key in _CHOICES:
-                    choices = max(choices, whole_number(value, key, MOST_CHOICES))
-                elif key in _SCORES:
-                    more = True
-                elif key == "stop" or type(value) is dict or type(value) is list:
-                    media += collect(value, texts, keys=True)
-            elif key in _AT_TIMES:
-                more = True
-            else:
+            if kind is None:
                 media += collect(value, texts)
+                continue
+            if kind == "at times":
+                more = True
+                continue
+            parameters[key] = value
+            if kind == "budget":
+                budget_tokens = max(budget_tokens, whole_number(value, key))
+            elif kind == "choices":
+                choices = max(choices, whole_number(value, key, MOST_CHOICES))
+            elif kind == "score":
+                more = True
+            elif kind == "stop" or type(value) is dict or type(value) is list:
+                media += collect(value, texts, keys=True)
         stream = body.get("stream") if more else None
         return Ask(
             "openai_chat",
@@ -163,7 +161,7 @@ def _conversation(messages: list[Any], texts: list[str]) -> tuple[str, tuple[Tur
         if type(message) is not dict:
             raise invalid("messages[]", "an object")
         role = message.get("role")
-        if (role == "user" or role == "assistant") and len(message) == 2:
+        if (role == "user" or role == "assistant") and len(message) == 2:  # noqa: PLR1714 - a set would have to hash it
             said = message.get("content")
             if type(said) is str:
                 turns.append(_new(Turn, (role, said)))

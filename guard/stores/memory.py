@@ -4,35 +4,36 @@ A meter drains at the rate of its last touch, so that a later change of f or of 
 of which clients can make up as many as they like live in tables of bounded size. Where such a table is full of subjects
 that are not drained, a newcomer is charged to one of 256 overflow meters by its network: it is served as long as its
 neighbourhood is quiet, and nobody is washed clean to make room for it.
+
+The way of a request touches, for each bill, one record and as many of its numbers as the bill has meters; whatever is rare
+(a refusal, a newcomer, an answer that overlaps others) is worked out again beside it, exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from heapq import heapify, heappop, heappush
+from dataclasses import replace
 from math import inf
 from typing import Any, ClassVar
 
-from guard.contracts import Charge, Slots, Taken
+from guard.charges import CONCURRENT, Bill, Charge, Metered, Slots, Spent, Taken, Tariff, slots_at
 from guard.errors import StateError
-from guard.meters import COST_MAX, SLACK, enter, leave, lower, wait_s
+from guard.leases import Leases, Slot
+from guard.meters import COST_MAX, SLACK, corrected, drained, entered, noted, wait_s
 from guard.settings import State
-from guard.subjects import DROPPED, Layouts, Subject, Table, pieces, restore_piece
+from guard.subjects import DROPPED, Cell, Subject, Tables, pieces, restore_piece
 
-Meter = tuple[str, str, str, str]
 Place = tuple[str, ...]
-# subject, place of the meter in it, level, as of, rate, cost, where it is booked, the charge
-Found = tuple[Subject, int, float, float, float, float, Meter, Charge]
-_PROVISIONAL = 4_096
-_NAMES = 4_096
+# A bill, the record it is charged to, its cells there, and those of them that will be settled.
+Found = tuple[Bill, Subject, Sequence[Cell], Sequence[Cell]]
+# A concurrency slot that is asked for, how many are in use, how many there are, whether in shadow, whether it is taken.
+Wish = tuple[Slot, float, float, bool, bool]
 # A slot that is taken comes back when an answer ends, which nobody knows.
 _SLOT_WAIT_S = 1.0
-_OVERFLOW = "overflow"
 _ROOM = 1.0 + SLACK
-_SWEEP = 1_024
-_NOBODY: frozenset[str] = frozenset()
-_taken = tuple.__new__
 _NOTHING = Taken(-1, 0.0, (), ())
+# Makes a named tuple of a tuple, without the two calls that its constructor costs.
+_made = tuple.__new__
 
 
 class MemoryStore:
@@ -42,179 +43,145 @@ class MemoryStore:
     schemes: ClassVar[tuple[str, ...]] = ("memory",)
 
     def __init__(self, state: State = State()) -> None:  # noqa: B008 - a frozen value
-        self._max_accounts = state.max_accounts
-        self._tables: dict[str, Table] = {}
-        self._known: dict[str, Table] = {}
-        self._strangers: dict[str, Table] = {}
-        self._layouts = Layouts()
-        # Ends at, began at, slots, meters. A lease outlives its request only where that was lost.
-        self._leases: dict[int, tuple[float, float, tuple[Place, ...], list[Found]]] = {}
-        self._sweep_at = _SWEEP
-        self._ends: list[tuple[float, int]] = []
-        self._last_lease = 0
-        self._in_use: dict[Place, float] = {}
-        self.overflowed = 0
+        self._tables = Tables(state.max_accounts)
+        self._layouts = self._tables.layouts
+        self._leases = Leases()
+
+    @property
+    def overflowed(self) -> int:
         """How many charges found no room in their table and went to an overflow meter."""
+        return self._tables.overflowed
 
     # -- the verbs -------------------------------------------------------------------------------------------------
 
-    def take(self, charges: Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
-        """See ``contracts.Store``. Nothing is written before all have been found to fit."""
-        if self._ends and self._ends[0][0] <= now:
-            self._expire(now)
-        places, known, strangers = self._layouts.places, self._known, self._strangers
+    def take(self, charges: Sequence[Bill | Charge], slots: Slots, now: float) -> tuple[Taken, int]:
+        """See ``contracts.Store``. What has drained is written down at once; nothing is charged before all has been found
+        to fit."""
+        leases, tables, rows = self._leases, self._tables, self._layouts.rows
+        if now >= leases.next_end:
+            leases.expire(now)
+        in_use = leases.in_use
         found: list[Found] = []
-        refused, longest_s = -1, -1.0
-        lacking: list[int] = []
+        wishes: list[Wish] = []
+        places: list[Place] = []
+        fits = True
         for charge in charges:
-            meter, cost, capacity, rate, shard, provisional, book, guarded, shadow, _ = charge
-            tables = strangers if provisional else known
-            table = tables[guarded] if guarded in tables else self._open(guarded, provisional)
-            subject = table.subjects.get(meter[3])
-            if subject is None:
-                subject, meter = self._enrol(table, meter, shard, provisional, book, now)
-            column = meter[:3]
-            at = places[subject[0]].get(column)
-            if at is None:
-                at = self._layouts.widen(subject, column, rate, now)
-            level = subject[at]
-            as_of = subject[at + 1]
-            if now > as_of:
-                if level:
-                    level -= (now - as_of) * subject[at + 2]
-                    if level < 0.0:  # noqa: PLR1730 - the call of max() costs more than all the rest
-                        level = 0.0
-                as_of = now
-            if not 0.0 <= cost <= COST_MAX:
-                cost = 0.0 if cost < 0.0 else inf
-            room = capacity if capacity >= cost else cost
-            if not level + cost <= room * _ROOM or cost == inf or capacity <= 0.0:
-                if shadow:
-                    lacking.append(len(found))
-                else:
-                    wait = wait_s(level, cost, capacity, rate)
-                    if wait > longest_s:
-                        refused, longest_s = len(found), wait
-            if level and rate < subject[at + 2] and meter[3].startswith(_OVERFLOW):
-                # One of many sharers: what it alone is allowed must not slow the others down.
-                rate = subject[at + 2]
-            found.append((subject, at, level, as_of, rate, cost, meter, charge))
-        levels: list[float]
-        held: tuple[Place, ...] = ()
-        wanted = slots.wanted
-        if wanted:
-            refused, longest_s = self._slots_lacking(wanted, lacking, refused, longest_s, len(found))
-        elif not found:
+            alone = isinstance(charge, Charge)
+            bill = _billed(charge) if isinstance(charge, Charge) else charge
+            tariff, name, costs, factor, _ = bill
+            if tariff.meters:
+                subject = tables[tariff.kind].get(name)
+                if subject is None:
+                    bill, subject = tables.enrol(bill, now)
+                row = rows[subject[0]].get(tariff) or self._layouts.row(subject, bill, now)
+                cells: Sequence[Cell] = row[0]
+                if factor != 1.0:
+                    cells = _scaled(cells, factor)
+                if bill[1] != name:
+                    cells = _shared(cells, subject, now)
+                for at, as_of_at, rate_at, _, place, room, rate in cells:
+                    level = subject[at]
+                    passed = now - subject[as_of_at]
+                    if passed > 0.0:
+                        level -= passed * subject[rate_at]
+                        if level < 0.0:  # noqa: PLR1730 - the call of max() costs more than all the rest
+                            level = 0.0
+                        subject[at] = level
+                        subject[as_of_at] = now
+                    subject[rate_at] = rate
+                    if not level + costs[place] <= room:
+                        fits = False
+                found.append((bill, subject, cells, row[1]))
+                if alone:
+                    places.append((*tariff.meters[0][:3], bill[1]))
+                    if not row[1]:
+                        _note(subject, cells[0][0])
+            for limit, most, shadow in tariff.slots:
+                slot: Slot = (limit, CONCURRENT, "0", name)
+                used: float = in_use.get(slot, 0)
+                room = most if factor == 1.0 else slots_at(most, factor)
+                if used >= room:
+                    fits = False
+                wishes.append((slot, used, room, shadow, tariff.book))
+        for wanted in slots.wanted:
+            wishes.append((wanted.meter, in_use.get(wanted.meter, 0), wanted.capacity, wanted.shadow, wanted.book))
+            fits = fits and wishes[-1][1] < wanted.capacity
+        lacking: tuple[int, ...] = ()
+        asked = found
+        if not fits:
+            refused, wait, lacking = _lacking(found, wishes)
+            if refused >= 0:
+                return Taken(refused, wait, _levels(found, wishes, in_use), (), lacking), 0
+            found, wishes = self._spared(found, wishes, lacking, now)
+        elif not found and not wishes:
             return _NOTHING, 0
-        if refused >= 0:
-            for subject, at, level, as_of, rate, _, _, _ in found:
-                if subject[at + 2] != rate:
-                    # Nothing is taken, but from now on it drains at the new rate.
-                    subject[at : at + 3] = (level, as_of, rate)
-            levels = [entry[2] for entry in found]
-            levels += [self._in_use.get(slot.meter, 0) for slot in wanted]
-            return Taken(refused, longest_s, tuple(levels), (), tuple(lacking)), 0
-        every = (*charges, *wanted) if lacking else ()
-        spared = {every[number].meter[0] for number in lacking} if lacking else _NOBODY
-        levels = []
-        meters = []
-        for subject, at, level, as_of, rate, cost, place, charge in found:
-            if charge[6] and not (spared and charge[0][0] in spared):
+        levels: list[float] = []
+        for bill, subject, cells, _ in found:
+            if not bill[0].book:
+                levels += [subject[cell[0]] for cell in cells]
+                continue
+            costs = bill[2]
+            for at, as_of_at, _, trail_at, place, _, _ in cells:
+                cost = costs[place]
+                level = subject[at]
                 after = level + cost
-                if charge[9] and cost:
-                    trail = subject[at + 3]
+                if trail_at and cost:
+                    trail = subject[trail_at]
                     if trail and level:
-                        enter(trail, level, after, as_of)
+                        subject[trail_at] = entered(trail, level, after, subject[as_of_at])
                     else:
-                        subject[at + 3] = [as_of, after, 1]
-                level = after
-            subject[at] = level
-            subject[at + 1] = as_of
-            subject[at + 2] = rate
-            levels.append(level)
-            meters.append(place)
-        lease = self._last_lease = self._last_lease + 1
-        if wanted:
-            held = tuple([slot.meter for slot in wanted if slot.book and slot.meter[0] not in spared])
-            for slot_meter in held:
-                self._in_use[slot_meter] = self._in_use.get(slot_meter, 0) + 1
-            levels += [self._in_use.get(slot.meter, 0) for slot in wanted]
-            heappush(self._ends, (slots.ends_at, lease))
-        self._leases[lease] = (slots.ends_at, now, held, found)
-        if len(self._leases) > self._sweep_at:
-            self._sweep(now)
-        return _taken(Taken, (-1, 0.0, tuple(levels), tuple(meters), tuple(lacking))), lease
+                        subject[trail_at] = (subject[as_of_at],)
+                subject[at] = after
+                levels.append(after)
+        held: list[Slot] = []
+        for slot, used, _, _, book in wishes:
+            if book:
+                held.append(slot)
+                used += 1
+            levels.append(used)
+        lease = leases.open(slots.ends_at, now, held, found)
+        left = _levels(asked, wishes, in_use) if lacking else tuple(levels)
+        return _made(Taken, (-1, 0.0, left, tuple(places), lacking)), lease
 
-    def settle(self, corrections: Sequence[tuple[Place, float]], lease: int, now: float) -> bool:
+    def settle(self, corrections: Spent | Sequence[tuple[Place, float]], lease: int, now: float) -> bool:
         """See ``contracts.Store``."""
-        held = self._leases.pop(lease, None)
+        held = self._leases.close(lease)
         if held is None:
             return False
-        _, start, slots, found = held
-        if slots:
-            self._release(slots)
-        entries = iter(found)
-        for place, amount in corrections:
-            for entry in entries:
-                if entry[6] is place or entry[6] == place:
-                    break
-            else:
-                raise ValueError(
-                    "a correction names no meter of its lease, or they stand in another order than in Taken"
-                )
-            subject = entry[0]
-            at = entry[1]
+        _, start, _, found = held
+        if not isinstance(corrections, Spent):
+            self._settle_places(corrections, found, start, now)
+            return True
+        for bill, subject, cells, estimates in found:
+            tariff, _, costs, _, _ = bill
             if subject[0] == DROPPED:
-                if amount <= 0.0:
-                    continue
-                subject, at = self._again(entry[7], now)
-            level = subject[at]
-            as_of = subject[at + 1]
-            if now > as_of:
-                level = max(0.0, level - (now - as_of) * subject[at + 2])
-                subject[at + 1] = now
-            trail = subject[at + 3]
-            if trail and level:
-                if entry[5]:
-                    level -= leave(trail, level, -amount if amount < 0.0 else 0.0, start)
-                else:
-                    lower(trail, level)  # an estimate of nothing has left no trace there
-                if amount > 0.0:
-                    level += amount
-                if not (trail and level):
-                    subject[at + 3] = ()
-            else:
-                if trail:
-                    subject[at + 3] = ()
-                if trail is None or amount > 0.0:
-                    level += amount
-            subject[at] = level if 0.0 <= level <= COST_MAX else min(max(0.0, level), COST_MAX)
+                for number, meter in enumerate(tariff.meters if tariff.book else ()):
+                    self._charge_again(bill, number, corrections[meter.place] - costs[meter.place], now)
+                continue
+            # Requests are no estimates, so that mostly they are what they were.
+            for cell in cells if corrections[0] != costs[0] and tariff.book else estimates:
+                place = cell[4]
+                _amend(subject, cell, costs[place], corrections[place] - costs[place], start, now)
         return True
 
     def hold(self, lease: int, ends_at: float) -> None:
         """See ``contracts.Store``. A lease is never shortened."""
-        held = self._leases.get(lease)
-        if held is not None and ends_at > held[0]:
-            self._leases[lease] = (ends_at, *held[1:])
+        self._leases.hold(lease, ends_at)
 
     def forget(self, subject: str) -> int:
         """See ``contracts.Store``. Slots in use come back when their answers end."""
-        return sum(table.forget(subject) for table in self._tables.values())
+        return sum(table.forget(subject) for table in self._tables.tables.values())
 
     # -- over a restart --------------------------------------------------------------------------------------------
 
     def pieces(self) -> Iterator[dict[str, Any]]:
         """All meters (no slots: their answers end with the process) as plain data, piece by piece, about 1 ms each."""
-        return pieces(list(self._tables.values()), self._layouts)
+        return pieces(list(self._tables.tables.values()), self._layouts)
 
     def restore(self, piece: dict[str, Any], now: float) -> int:
         """Takes up one piece of ``pieces``; how many subjects. Raises ``StateError`` for what is none."""
         try:
-            name = str(piece["table"])
-            guarded = name.removesuffix("?")
-            tables = self._strangers if name.endswith("?") else self._known
-            table = tables[guarded] if guarded in tables else self._open(guarded, name.endswith("?"))
-            return restore_piece(piece, table, self._layouts, now)
+            return restore_piece(piece, self._tables.table(str(piece["table"])), self._layouts, now)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise StateError(
                 f"the limits kept are none of this store's ({type(error).__name__}); to start with empty ones, move the "
@@ -223,99 +190,155 @@ class MemoryStore:
 
     def counts(self) -> dict[str, int]:
         """What is held, in numbers, for the operator: subjects of each kind, leases, slots in use, overflows."""
-        subjects = {f"subjects_{table.name or 'joint'}": len(table.subjects) for table in self._tables.values()}
+        tables = self._tables.tables.values()
         return {
-            **subjects,
-            "leases": len(self._leases),
-            "slots_in_use": int(sum(self._in_use.values())),
+            **{f"subjects_{table.name or 'joint'}": len(table.subjects) for table in tables},
+            "leases": len(self._leases.under_way),
+            "slots_in_use": sum(self._leases.in_use.values()),
             "overflowed": self.overflowed,
         }
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- what is rare ------------------------------------------------------------------------------------------------
 
-    def _open(self, guarded: str, provisional: bool) -> Table:
-        """The table of a kind of subject, made at its first use."""
-        if not guarded or guarded == _OVERFLOW:
-            bound = 0
-        elif provisional:
-            bound = _PROVISIONAL
-        else:
-            bound = self._max_accounts if set(guarded.split("/")) - {"model", "region"} else _NAMES
-        table = Table(guarded + "?" if provisional else guarded, bound)
-        (self._strangers if provisional else self._known)[guarded] = table
-        self._tables[table.name] = table
-        return table
+    def _spared(
+        self, found: list[Found], wishes: list[Wish], lacking: tuple[int, ...], now: float
+    ) -> tuple[list[Found], list[Wish]]:
+        """What is booked where some limits in shadow lack room: of these nothing, and of all others everything."""
+        limits = [meter.limit for bill, _, _, _ in found for meter in bill.tariff.meters]
+        limits += [slot[0] for slot, _, _, _, _ in wishes]
+        spared = {limits[number] for number in lacking}
+        booked: list[Found] = []
+        for bill, subject, _, _ in found:
+            meters = tuple([meter for meter in bill.tariff.meters if meter.limit not in spared])
+            kept = bill._replace(tariff=replace(bill.tariff, meters=meters, kept=False))
+            row = self._layouts.row(subject, kept, now)
+            booked.append((kept, subject, row.cells, row.estimates))
+        return booked, [(*wish[:4], wish[4] and wish[0][0] not in spared) for wish in wishes]
 
-    def _enrol(  # noqa: PLR0917
-        self, table: Table, meter: Meter, shard: int, provisional: bool, book: bool, now: float
-    ) -> tuple[Subject, Meter]:
-        """Where a subject without a record is booked: in a new one, in one thrown away (nothing will be), or in overflow."""
-        subject: Subject
-        if table.has_room(now):
-            subject = [0]
-            if book:
-                table.add(meter[3], subject)
-            return subject, meter
-        self.overflowed += 1
-        tables = self._strangers if provisional else self._known
-        table = tables[_OVERFLOW] if _OVERFLOW in tables else self._open(_OVERFLOW, provisional)
-        name = f"{_OVERFLOW}/{shard}"
-        subject = table.subjects.get(name, [])
-        if not subject:
-            subject.append(0)
-            table.add(name, subject)
-        return subject, (*meter[:3], name)
+    def _settle_places(
+        self, corrections: Sequence[tuple[Place, float]], found: list[Found], start: float, now: float
+    ) -> None:
+        entries = iter(
+            [
+                ((*meter[:3], bill.subject), number, bill, subject, cells[number])
+                for bill, subject, cells, _ in found
+                for number, meter in enumerate(bill.tariff.meters)
+            ]
+        )
+        for place, amount in corrections:
+            for booked_at, number, bill, subject, cell in entries:
+                if booked_at == place:
+                    break
+            else:
+                raise ValueError(
+                    "a correction names no meter of its lease, or they stand in another order than in Taken"
+                )
+            if subject[0] == DROPPED:
+                self._charge_again(bill, number, amount, now)
+            else:
+                _amend(subject, cell, bill.costs[cell[4]], amount, start, now)
 
-    def _again(self, charge: Charge, now: float) -> tuple[Subject, int]:
-        """A meter of a subject that drained and was dropped while its answer ran, which came out dearer than estimated."""
-        table = (self._strangers if charge.provisional else self._known)[charge.guarded]
-        meter = charge.meter
-        subject = table.subjects.get(meter[3])
+    def _charge_again(self, bill: Bill, number: int, amount: float, now: float) -> None:
+        """One meter of a subject that drained and was dropped while its answer ran, which came out dearer than estimated."""
+        if amount <= 0.0:
+            return
+        subject = self._tables[bill.tariff.kind].get(bill.subject)
         if subject is None:
-            subject, meter = self._enrol(table, meter, charge.shard, charge.provisional, True, now)
-        at = self._layouts.places[subject[0]].get(meter[:3])
-        return subject, at or self._layouts.widen(subject, meter[:3], charge.rate_per_s, now)
+            bill, subject = self._tables.enrol(bill, now)
+        cell = self._layouts.row(subject, bill, now).cells[number]
+        _amend(subject, cell, 0.0, amount, now, now)
 
-    def _slots_lacking(
-        self, wanted: Sequence[Charge], lacking: list[int], refused: int, longest_s: float, first: int
-    ) -> tuple[int, float]:
-        """Which slot, if any, is a reason to refuse that takes longer to clear than what was found so far."""
-        for number, slot in enumerate(wanted, first):
-            if self._in_use.get(slot.meter, 0) + slot.cost > slot.capacity:
-                if slot.shadow:
+
+def _billed(charge: Charge) -> Bill:
+    """The bill of one charge. A cost that is no amount never fits."""
+    meter, cost, capacity, rate, shard, provisional, book, guarded, shadow, estimate = charge
+    if not 0.0 <= cost <= COST_MAX:
+        cost, capacity = (0.0, capacity) if cost < 0.0 else (inf, 0.0)
+    limit, unit, ordinal, subject = meter
+    metered = Metered(limit, unit, ordinal, capacity, rate, int(estimate), shadow)
+    tariff = Tariff(f"{guarded}?" if provisional else guarded, (metered,), book=book, kept=False)
+    return Bill(tariff, subject, (cost, cost, cost), 1.0, shard)
+
+
+def _scaled(cells: Sequence[Cell], factor: float) -> list[Cell]:
+    """The cells at that f."""
+    return [
+        (at, as_of_at, rate_at, trail_at, place, room * factor, rate * factor)
+        for at, as_of_at, rate_at, trail_at, place, room, rate in cells
+    ]
+
+
+def _shared(cells: Sequence[Cell], subject: Subject, now: float) -> list[Cell]:
+    """The cells in an overflow subject: what one of many sharers is allowed must not slow the others down."""
+    return [
+        (*cell[:6], subject[cell[2]])
+        if subject[cell[2]] > cell[6] and drained(subject[cell[0]], subject[cell[1]], subject[cell[2]], now)
+        else cell
+        for cell in cells
+    ]
+
+
+def _note(subject: Subject, at: int) -> None:
+    """Something that is no estimate may be added to a meter on which estimates are under way: its trail holds how low the
+    level has been."""
+    trail = subject[at + 3]
+    if trail:
+        subject[at + 3] = noted(trail, subject[at])
+
+
+def _lacking(found: list[Found], wishes: list[Wish]) -> tuple[int, float, tuple[int, ...]]:
+    """The number of the charge that refuses and clears last (−1: none does), its wait, and the numbers of those in shadow
+    that would."""
+    refused, longest_s = -1, -1.0
+    lacking = []
+    number = 0
+    for (tariff, _, costs, factor, _), subject, cells, _ in found:
+        for meter, cell in zip(tariff.meters, cells, strict=True):
+            level, cost, capacity = subject[cell[0]], costs[meter.place], meter.amount * factor
+            room = capacity if capacity >= cost else cost
+            if not level + cost <= room * _ROOM or cost == inf or not capacity > 0.0:
+                wait = wait_s(level, cost, capacity, meter.rate_per_s * factor)
+                if meter.shadow:
                     lacking.append(number)
-                elif longest_s < _SLOT_WAIT_S:
-                    refused, longest_s = number, _SLOT_WAIT_S
-        return refused, longest_s
+                elif wait > longest_s:
+                    refused, longest_s = number, wait
+            number += 1
+    for _, used, most, shadow, _ in wishes:
+        if used >= most:
+            if shadow:
+                lacking.append(number)
+            elif longest_s < _SLOT_WAIT_S:
+                refused, longest_s = number, _SLOT_WAIT_S
+        number += 1
+    return refused, longest_s, tuple(lacking)
 
-    def _expire(self, now: float) -> None:
-        """Ends the leases on slots whose time is over."""
-        while self._ends and self._ends[0][0] <= now:
-            _, lease = heappop(self._ends)
-            held = self._leases.get(lease)
-            if held is None:
-                continue
-            if held[0] > now:
-                heappush(self._ends, (held[0], lease))
-            else:
-                del self._leases[lease]
-                self._release(held[2])
 
-    def _sweep(self, now: float) -> None:
-        """Ends every lease whose time is over, also those without slots, and forgets ends that mean nothing any more."""
-        self._expire(now)
-        self._leases = {lease: held for lease, held in self._leases.items() if held[0] > now}
-        self._ends = [(held[0], lease) for lease, held in self._leases.items() if held[2]]
-        heapify(self._ends)
-        self._sweep_at = 2 * len(self._leases) + _SWEEP
+def _levels(found: list[Found], wishes: list[Wish], in_use: dict[Slot, int]) -> tuple[float, ...]:
+    levels = [subject[cell[0]] for _, subject, cells, _ in found for cell in cells]
+    return (*levels, *[in_use.get(wish[0], 0) for wish in wishes])
 
-    def _release(self, slots: tuple[Place, ...]) -> None:
-        for meter in slots:
-            left = self._in_use[meter] - 1
-            if left:
-                self._in_use[meter] = left
-            else:
-                del self._in_use[meter]
+
+def _amend(subject: Subject, cell: Cell, reserved: float, amount: float, start: float, now: float) -> None:
+    """Corrects one meter, on which ``reserved`` was booked at ``start``, by ``amount``."""
+    at, as_of_at, rate_at, trail_at, _, _, _ = cell
+    level = subject[at]
+    passed = now - subject[as_of_at]
+    if passed > 0.0:
+        level -= passed * subject[rate_at]
+        if level < 0.0:  # noqa: PLR1730 - the call of max() costs more than all the rest
+            level = 0.0
+        subject[as_of_at] = now
+    if trail_at:
+        trail = subject[trail_at]
+        if level and len(trail) == 1 and reserved and trail[0] <= start:
+            # It was the only one, and nothing was added since: the lowest level is the present one.
+            subject[trail_at] = ()
+            level += amount
+        else:
+            subject[trail_at], level = corrected(trail, level, reserved, amount, start)
+    else:
+        level += amount
+    subject[at] = 0.0 if level < 0.0 else level if level <= COST_MAX else COST_MAX
 
 
 PLUGIN = MemoryStore

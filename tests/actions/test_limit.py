@@ -13,7 +13,7 @@ def test_limit_answers_429_with_a_wait(dialect: Dialect) -> None:
     headers = dict(reply.headers)
 
     assert reply.status == 429
-    assert headers[b"retry-after"] == b"60"
+    assert 54 <= int(headers[b"retry-after"]) <= 60
     assert headers[b"x-guard-reference"] == b"0123456789ab"
     assert b'"free";r=0' in headers[b"ratelimit"]
     assert b"The client may read this." in reply.body

@@ -24,14 +24,18 @@ class Inside:
     def __init__(self, policy: str | Policy, upstream: Any = None) -> None:
         self.clock = ManualClock()
         self.upstream: Any = upstream or Upstream()
-        self.app = GuardMiddleware(
-            self.upstream, load(policy) if isinstance(policy, str) else policy, clock=self.clock
-        )
+        self.app = GuardMiddleware(self.upstream, load(policy) if isinstance(policy, str) else policy, clock=self.clock)
         self.guard = self.app.installation.guard
         self.decisions: list[Decision] = []
 
     def connect(
-        self, body: Any = ASK, headers: Pairs = (), *, key: str = "", raw: Iterable[tuple[bytes, bytes]] = (), **scope: Any
+        self,
+        body: Any = ASK,
+        headers: Pairs = (),
+        *,
+        key: str = "",
+        raw: Iterable[tuple[bytes, bytes]] = (),
+        **scope: Any,
     ) -> Connection:
         """A connection with one request that hasn't been read yet. ``raw`` headers are bytes; ``key`` is a bearer's."""
         asked = http_scope(headers=[*((("authorization", f"Bearer {key}"),) if key else ()), *headers], **scope)
@@ -69,7 +73,13 @@ def slots_in_use(app: GuardMiddleware) -> int:
 
 
 def used(
-    app: GuardMiddleware, unit: str, *, limit: str = "free", account: str = "", window_s: float = 86_400.0, ordinal: int = 0
+    app: GuardMiddleware,
+    unit: str,
+    *,
+    limit: str = "free",
+    account: str = "",
+    window_s: float = 86_400.0,
+    ordinal: int = 0,
 ) -> float:
     """The level of a meter: looks, and takes nothing."""
     installation = app.installation

@@ -69,7 +69,11 @@ async def test_what_is_forwarded_reads_the_same_first_or_last(shared: Path) -> N
     """Case 48: of the transform files whatever passes has no key twice that an app gives a meaning."""
     inside = Inside(OPEN)
     files = suite(shared, "test_transform")
-    shapes = [b"%b", b'{"model":"m","messages":[{"role":"user","content":"x"}],"own":%b}', b'{"model":"m","messages":[%b]}']
+    shapes = [
+        b"%b",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"own":%b}',
+        b'{"model":"m","messages":[%b]}',
+    ]
     passed = 0
     for _, text in files:
         for shape in shapes:
@@ -102,7 +106,9 @@ async def test_no_key_of_weight_stands_twice(name: str, spelling: str) -> None:
     inside = Inside(OPEN)
     body = ASK | {"stream": False, "user": "u", "n": 1}
     text = json.dumps(body)[:-1]
-    second = {"plain": f'"{name}"', "escaped": f'"\\u{ord(name[0]):04x}{name[1:]}"', "spaced": f'"{name}"\n\t '}[spelling]
+    second = {"plain": f'"{name}"', "escaped": f'"\\u{ord(name[0]):04x}{name[1:]}"', "spaced": f'"{name}"\n\t '}[
+        spelling
+    ]
 
     assert await judged(inside, f"{text}}}".encode()) == 200
     assert await judged(inside, f"{text}, {second}: {json.dumps(body[name])}}}".encode()) == 400
@@ -138,7 +144,22 @@ async def test_the_deepest_allowed_body_passes() -> None:
     assert await judged(inside, body) == 200
 
 
-NUMBERS = ["-1", "0", "1e3", "1e400", "true", '"100"', str(2**63), str(2**64), "9" * 30, "9" * 5000, "1.5", "null", "[]", "{}"]
+NUMBERS = [
+    "-1",
+    "0",
+    "1e3",
+    "1e400",
+    "true",
+    '"100"',
+    str(2**63),
+    str(2**64),
+    "9" * 30,
+    "9" * 5000,
+    "1.5",
+    "null",
+    "[]",
+    "{}",
+]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", CLAUDE])
@@ -190,7 +211,10 @@ async def test_a_prompt_behind_a_megabyte_of_padding_is_read() -> None:
         b'{"model":"m","messages":[{"role":"user","content":"\xc0\xaf"}]}',
         b'{"model":"m","messages":[{"role":"user","content":"\xed\xa0\x80"}]}',
         b"\xef\xbb\xbf" + encoded(ASK),
-        *(json.dumps(ASK).encode(name) for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-7")),
+        *(
+            json.dumps(ASK).encode(name)
+            for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-7")
+        ),
     ],
     ids=range(10),
 )
@@ -221,7 +245,10 @@ WIDE = {
     "a million elements": {"model": "m", "messages": [], "own": [1] * 1_000_000},
     "a million keys": {"model": "m", "messages": [], "own": {str(n): 1 for n in range(1_000_000)}},
     "10,000 tools": {"model": "m", "messages": [], "tools": [{"type": "function", "function": {"name": "f"}}] * 10_000},
-    "100,000 parts": {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 100_000}]},
+    "100,000 parts": {
+        "model": "m",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 100_000}],
+    },
     "200,000 stops": {"model": "m", "messages": [], "stop": ["x"] * 200_000},
 }
 

@@ -117,7 +117,12 @@ def test_bombs_are_refused_quickly_within_bounds(victims: Callable[..., Victim],
             found[name, whole] = (answer.status, took, victim.peak_bytes() - base)
             # A server may refuse the header itself.
             assert answer.status in ({400, 415} if encoding == "\x7f" else {expected}), name
-    print({f"{name}/{'whole' if whole else 'chunked'}": f"{s} {t * 1000:.0f} ms {p / MIB:.1f} MiB" for (name, whole), (s, t, p) in found.items()})
+    print(
+        {
+            f"{name}/{'whole' if whole else 'chunked'}": f"{s} {t * 1000:.0f} ms {p / MIB:.1f} MiB"
+            for (name, whole), (s, t, p) in found.items()
+        }
+    )
 
     assert max(peak for _, _, peak in found.values()) < CAP_BYTES + SLACK_BYTES
     assert max(took for _, took, _ in found.values()) < 2.0

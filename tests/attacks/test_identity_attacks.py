@@ -54,7 +54,10 @@ async def test_two_headers_count_as_one_list_and_padding_is_nothing(hops: int) -
     statuses = []
     for n in range(40):
         padding = ", ".join(f"10.{n}.0.{m}" for m in range(50))
-        parted = [("x-forwarded-for", f"{padding}, 6.6.6.{n}"), ("x-forwarded-for", ", ".join(["1.2.3.4", *["10.0.0.2"] * hops]))]
+        parted = [
+            ("x-forwarded-for", f"{padding}, 6.6.6.{n}"),
+            ("x-forwarded-for", ", ".join(["1.2.3.4", *["10.0.0.2"] * hops])),
+        ]
         headers = parted if n % 2 else [("x-forwarded-for", ", ".join(value for _, value in parted))]
         statuses.append((await inside.ask(headers=headers, client=("10.0.0.1", 5000))).status)
 
@@ -91,7 +94,9 @@ async def test_mapped_addresses_are_their_own_clients() -> None:
     assert inside.upstream.count == 300
 
 
-@pytest.mark.parametrize("client", [("fe80::1%eth0", 4000), ("64:ff9b::102:304", 1), ("2001:db8::1.2.3.4", 2), ("", 0), None])
+@pytest.mark.parametrize(
+    "client", [("fe80::1%eth0", 4000), ("64:ff9b::102:304", 1), ("2001:db8::1.2.3.4", 2), ("", 0), None]
+)
 async def test_odd_addresses_are_served_and_limited(client: Any) -> None:
     """Cases 10 to 12: scoped, embedded and missing addresses crash nothing and are limited like any other."""
     inside = Inside(POLICY)
@@ -102,7 +107,13 @@ async def test_odd_addresses_are_served_and_limited(client: Any) -> None:
 async def test_a_thousand_anonymous_failures_cost_a_good_key_nothing() -> None:
     """Case 13: empty, blank and missing keys from one address; the good key behind the same address is served in full."""
     inside = Inside(POLICY)
-    blanks = [[], [("authorization", "")], [("authorization", "Bearer")], [("authorization", "Bearer   ")], [("x-api-key", " \t")]]
+    blanks = [
+        [],
+        [("authorization", "")],
+        [("authorization", "Bearer")],
+        [("authorization", "Bearer   ")],
+        [("x-api-key", " \t")],
+    ]
     refused = [(await inside.ask(headers=blanks[n % len(blanks)])).status for n in range(1000)]
 
     assert refused.count(200) == 20
@@ -181,7 +192,8 @@ async def test_two_credentials_by_header_and_query_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"Bearer \xff\xfe", b"Bearer \x80" * 50, b"Bearer \xc3\x28", b"\x00", b"Bearer \x00", b"Bearer " + b"x" * 9000]
+    "value",
+    [b"Bearer \xff\xfe", b"Bearer \x80" * 50, b"Bearer \xc3\x28", b"\x00", b"Bearer \x00", b"Bearer " + b"x" * 9000],
 )
 async def test_keys_of_any_bytes_are_read_or_refused(value: bytes) -> None:
     """Case 16: never an exception; the same bytes are the same account; what reaches the app is what was sent."""
@@ -194,7 +206,9 @@ async def test_keys_of_any_bytes_are_read_or_refused(value: bytes) -> None:
     assert all((b"authorization", value) in call.headers for call in inside.upstream.calls)
 
 
-@pytest.mark.parametrize("name", ["X-Guard-Account", "x-guard-decision", "x_guard_reference", "X-GUARD-Score", "x-geo-country"])
+@pytest.mark.parametrize(
+    "name", ["X-Guard-Account", "x-guard-decision", "x_guard_reference", "X-GUARD-Score", "x-geo-country"]
+)
 async def test_claims_that_are_guards_own_never_arrive(name: str) -> None:
     """Case 17: internal headers and, from a stranger, the declared trust headers are taken off; nothing else is."""
     inside = Inside(POLICY + '[trust]\nhops = ["10.0.0.0/8"]\ncountry = "x-geo-country"\n')
@@ -223,7 +237,12 @@ async def test_what_a_client_changes_from_request_to_request_makes_it_no_other()
     inside = Inside(POLICY)
     statuses = []
     for n in range(200):
-        headers = [("user-agent", f"agent-{n}/1.{n}"), ("cookie", f"id={n}"), ("x-ja4", f"t13d{n}"), (f"x-own-{n}", "1")]
+        headers = [
+            ("user-agent", f"agent-{n}/1.{n}"),
+            ("cookie", f"id={n}"),
+            ("x-ja4", f"t13d{n}"),
+            (f"x-own-{n}", "1"),
+        ]
         body = ASK | {"user": f"u{n}", "model": f"m{n}"}
         statuses.append((await inside.ask(body, headers, key="sk", client=(f"203.0.113.{n}", 4000 + n))).status)
 
@@ -244,7 +263,14 @@ async def test_a_described_account_is_one_behind_all_its_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["authorization", "x-request-id, Authorization", "close, X-Api-Key", "keep-alive,x-guard-reference", "content-length"]
+    "option",
+    [
+        "authorization",
+        "x-request-id, Authorization",
+        "close, X-Api-Key",
+        "keep-alive,x-guard-reference",
+        "content-length",
+    ],
 )
 async def test_no_hop_is_told_to_take_off_what_says_who_asks(option: str) -> None:
     """Case 21: ``Connection: authorization`` is refused; an option that strips nothing of weight passes."""

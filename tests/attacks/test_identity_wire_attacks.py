@@ -33,7 +33,17 @@ def invented(dice: random.Random, n: int) -> list[tuple[str, str]]:
     a, b, c, d = (dice.randrange(1, 224) for _ in range(4))
     port = dice.randrange(1024, 65_536)
     v4, v6 = f"{a}.{b}.{c}.{d}", f"2001:db8:{a:x}:{b:x}::{c:x}"
-    forms = [v4, f"{v4}:{port}", v6, f"[{v6}]", f"[{v6}]:{port}", f"9.9.9.9, {v4}", f"{v4}, 127.0.0.1", str(port * 7919), f"::ffff:{v4}"]
+    forms = [
+        v4,
+        f"{v4}:{port}",
+        v6,
+        f"[{v6}]",
+        f"[{v6}]:{port}",
+        f"9.9.9.9, {v4}",
+        f"{v4}, 127.0.0.1",
+        str(port * 7919),
+        f"::ffff:{v4}",
+    ]
     form = forms[n % len(forms)]
     if n % 5 == 4:
         return [("x-forwarded-for", "9.9.9.9"), ("X-Forwarded-For", form)]
@@ -73,7 +83,8 @@ def test_ports_that_only_the_server_can_read_are_no_way_round(served: Callable[[
 
 
 @pytest.mark.parametrize(
-    "value", ["23189987", "unknown", "_hidden", "1.2.3.4:99:1", "[::1]:80", "1" * 10_000, "%00", "-", "1.2.3.4, ,", "::1%eth0"]
+    "value",
+    ["23189987", "unknown", "_hidden", "1.2.3.4:99:1", "[::1]:80", "1" * 10_000, "%00", "-", "1.2.3.4, ,", "::1%eth0"],
 )
 def test_junk_is_never_an_address(served: Callable[[str], Served], value: str) -> None:
     """Case 2: whatever uvicorn makes of it, it is the socket's peer or nobody's; never a 5xx."""
@@ -120,7 +131,9 @@ def test_with_no_proxy_headers_the_peer_is_the_sockets(victims: Callable[..., Vi
     assert "rewrites client addresses" not in victim.said
 
 
-def test_clients_of_a_unix_socket_are_limited_without_hurting_others(victims: Callable[..., Victim], tmp_path: Path) -> None:
+def test_clients_of_a_unix_socket_are_limited_without_hurting_others(
+    victims: Callable[..., Victim], tmp_path: Path
+) -> None:
     """Case 12: without an address anonymous clients share one allowance; whoever has a key doesn't notice."""
     victim = victims(POLICY, http="h11", uds=str(tmp_path / "u"))
     with Wire(victim.to) as wire:

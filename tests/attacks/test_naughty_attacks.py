@@ -45,7 +45,9 @@ def places(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.anyio
-async def test_naughty_strings_anywhere_in_a_body(naughty: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_naughty_strings_anywhere_in_a_body(
+    naughty: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each is read or refused with a 4xx; the endpoint gets the very bytes or nothing; audit and record stay a line an event."""
     inside = Inside(
         WIDE
@@ -136,7 +138,9 @@ def test_naughty_strings_over_the_wire(naughty: list[str], victims: Callable[...
     answered = ask_once(victim.to, key="sk-honest").status
     reached = victim.seen()["count"]
     code = victim.stop()
-    lines = [line for line in victim.said.splitlines() if line.startswith(("INFO:guard", "WARNING:guard", "ERROR:guard"))]
+    lines = [
+        line for line in victim.said.splitlines() if line.startswith(("INFO:guard", "WARNING:guard", "ERROR:guard"))
+    ]
 
     assert answered == 200
     assert set(statuses) <= {200, 400, 404}

@@ -93,7 +93,9 @@ class Upstream:
             await self._stream(play, got, receive, send)
             return
         usage = play.get("usage", REPORT)
-        answer = {"choices": [{"message": {"role": "assistant", "content": "hi there"}}]} | ({"usage": usage} if usage else {})
+        answer = {"choices": [{"message": {"role": "assistant", "content": "hi there"}}]} | (
+            {"usage": usage} if usage else {}
+        )
         await _json(send, play.get("status", 200), play.get("body", answer), got)
 
     async def _stream(self, play: Message, got: tuple[bytes, bytes], receive: Any, send: Any) -> None:

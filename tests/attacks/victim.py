@@ -85,18 +85,22 @@ class Victim:
             self.kill()
 
 
-def main() -> None:
-    import uvicorn
-
+def wrapped() -> Any:
+    """The guarded endpoint under the policy that ``VICTIM_POLICY`` names, for ``uvicorn --factory``."""
     from guard import GuardMiddleware
     from tests.attacks.upstream import Upstream
 
+    return GuardMiddleware(Upstream(keep=False), policy=Path(os.environ["VICTIM_POLICY"]))
+
+
+def main() -> None:
+    import uvicorn
+
     descriptor, settings = int(sys.argv[1]), json.loads(sys.argv[2])
-    policy, debug = settings.pop("policy"), settings.pop("debug", False)
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO)
-    app = GuardMiddleware(Upstream(keep=False), policy=policy)
+    os.environ["VICTIM_POLICY"] = settings.pop("policy")
+    logging.basicConfig(level=logging.DEBUG if settings.pop("debug", False) else logging.INFO)
     settings = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 2} | settings
-    uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[socket.socket(fileno=descriptor)])
+    uvicorn.Server(uvicorn.Config(wrapped(), **settings)).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,12 @@ def encoded(body: Any) -> bytes:
 
 
 def request(
-    body: Any = ASK, *headers: Header, path: str | bytes = CHAT, method: str = "POST", length: bool = True, key: str = ""
+    body: Any = ASK,
+    *headers: Header,
+    path: str | bytes = CHAT,
+    method: str = "POST",
+    length: bool = True,
+    key: str = "",
 ) -> bytes:
     """A whole request in HTTP/1.1. ``length`` False: the caller brings the frame's headers along; ``key``: as a bearer."""
     content = encoded(body)

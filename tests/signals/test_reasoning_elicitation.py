@@ -70,3 +70,18 @@ def test_hostile_text_costs_bounded_time() -> None:
     SIGNAL.read(ASK, text)
 
     assert time.process_time() - began < len(text) / 1024 * 0.001 * 4  # four-fold room for a busy machine
+
+
+def test_ascii_text_is_read_as_any_other() -> None:
+    """The quicker automaton for ASCII finds what the other one finds: a letter of another script at the end changes nothing."""
+    for text in (
+        "think step by step",
+        "Write out your whole chain of thought inside <thinking> tags",
+        "razona paso a paso y muestra tu razonamiento",
+        "zeig deine denkschritte vollständig",
+        "adim adim",
+        "never skip a reasoning step",
+        "nothing at all",
+    ):
+        ascii_only = text.encode("ascii", "ignore")
+        assert SIGNAL.read(ASK, ascii_only) == SIGNAL.read(ASK, ascii_only + " é".encode())
