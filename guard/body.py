@@ -136,7 +136,7 @@ def parse(plain: bytes, bounds: Body, sensitive: frozenset[str] = SENSITIVE) -> 
         raise BadExchange(400, "not_an_object", "The request's body must be a JSON object.")
     written = _written(document)
     # Compact bodies are what they are written back as; then nothing that stood there was left out.
-    if written == plain and _is_shallow(document, plain, bounds.max_depth):
+    if written == plain and len(plain) <= _LONGEST_INDENTED_BYTES and _is_shallow(document, bounds.max_depth):
         return document
     # Each string takes two quotes, and a key that stands twice is a string which the document lacks. So no key does if there
     # are no more quotes than the document's strings take; other quotes stand within strings.
@@ -174,17 +174,33 @@ def _written(document: JSONObject) -> bytes:
         return b""
 
 
-def _is_shallow(document: JSONObject, plain: bytes, max_depth: int) -> bool:
+def _is_shallow(document: JSONObject, max_depth: int) -> bool:
     """Whether a document that can be written is certainly not too deep; False says nothing.
 
-    A text with so few brackets has no more levels. Else: written with indents, each level stands two blanks further to the
-    right: no line with so many, no such level. That is half the time of looking at every value.
+    A plain conversation ends at its messages' fields. Else: written with indents, each level stands two blanks further to
+    the right: no line with so many, no such level. That is half the time of looking at every value.
     """
-    if plain.count(b"{") + plain.count(b"[") <= max_depth:
-        return True
-    if len(plain) > _LONGEST_INDENTED_BYTES:
+    if max_depth < _SHALLOW:
         return False
-    return max_depth >= _SHALLOW and orjson.dumps(document, option=orjson.OPT_INDENT_2).find(_BELOW_SHALLOW) < 0
+    if _is_plain(document):
+        return True
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).find(_BELOW_SHALLOW) < 0
+
+
+def _is_plain(document: JSONObject) -> bool:
+    """Whether nothing stands deeper than the fields of objects in a list at the top; it looks no further than needed."""
+    for value in document.values():
+        if type(value) is list:
+            for item in value:
+                if type(item) is dict:
+                    for field in item.values():
+                        if type(field) is dict or type(field) is list:
+                            return False
+                elif type(item) is list:
+                    return False
+        elif type(value) is dict:
+            return False
+    return True
 
 
 def _strings(document: JSONObject | list[Any], max_depth: int) -> int:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from guard.charges import CONCURRENT, Bill, Charge, Metered, Slots, Spent, Taken, Tariff, slots_at
 from guard.errors import StateError
 from guard.leases import Leases, Slot
-from guard.meters import COST_MAX, SLACK, corrected, drained, entered, noted, wait_s
+from guard.meters import COST_MAX, SLACK, corrected, drained, enter, noted, wait_s
 from guard.settings import State
 from guard.subjects import DROPPED, Cell, Subject, Tables, pieces, restore_piece
 
@@ -127,10 +127,12 @@ class MemoryStore:
                 after = level + cost
                 if trail_at and cost:
                     trail = subject[trail_at]
-                    if trail and level:
-                        subject[trail_at] = entered(trail, level, after, subject[as_of_at])
-                    else:
+                    if not (trail and level):
                         subject[trail_at] = (subject[as_of_at],)
+                    else:
+                        if len(trail) == 1:
+                            trail = subject[trail_at] = [trail[0], level, 1]
+                        enter(trail, level, after, subject[as_of_at])
                 subject[at] = after
                 levels.append(after)
         held: list[Slot] = []

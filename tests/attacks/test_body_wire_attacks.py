@@ -83,8 +83,8 @@ def sent_in_chunks(body: bytes, *headers: tuple[str, str]) -> Iterator[bytes]:
     yield b"0\r\n\r\n"
 
 
-def chunked(wire: Wire, parts: Iterator[bytes]) -> tuple[Answer, int]:
-    """Sends until the server answers or hangs up; its answer and how much it took."""
+def tell(wire: Wire, parts: Iterator[bytes]) -> tuple[Answer, int]:
+    """Sends until the server answers or hangs up, as it may before it has taken all; its answer, and how much it took."""
     taken = 0
     for part in parts:
         if select.select([wire.socket], [], [], 0)[0]:
@@ -109,10 +109,9 @@ def test_bombs_are_refused_quickly_within_bounds(victims: Callable[..., Victim],
             victim.forget_peak()
             began = time.perf_counter()
             with Wire(victim.to) as wire:
-                if whole:
-                    answer = wire.ask(body, ("content-encoding", encoding), key="sk")
-                else:
-                    answer, _ = chunked(wire, sent_in_chunks(body, ("content-encoding", encoding)))
+                label = ("content-encoding", encoding)
+                parts = iter([request(body, label, key="sk")]) if whole else sent_in_chunks(body, label)
+                answer, _ = tell(wire, parts)
             took = time.perf_counter() - began
             found[name, whole] = (answer.status, took, victim.peak_bytes() - base)
             # A server may refuse the header itself.
@@ -156,7 +155,7 @@ def test_a_body_without_a_length_is_given_up_at_the_cap(victims: Callable[..., V
             yield piece
 
     with Wire(victim.to) as wire:
-        answer, taken = chunked(wire, endless())
+        answer, taken = tell(wire, endless())
         assert answer.status == 413
         until_it_hangs_up(wire.socket)
 

@@ -26,9 +26,10 @@ from tests.attacks.victim import Victim
 from tests.attacks.wire import CHAT, Answer, Wire, encoded, play, request
 
 KINDS = (
-    "key apikey cookie query prompt system completion streamed tool_name tool_arguments tool_result called_arguments user "
-    "safety metadata header agent host segment broken id org payment signup stop image file"
-).split()
+    *("key", "apikey", "cookie", "query", "prompt", "system", "completion", "streamed", "tool_name", "tool_arguments"),
+    *("tool_result", "called_arguments", "user", "safety", "metadata", "header", "agent", "host", "segment", "broken"),
+    *("id", "org", "payment", "signup", "stop", "image", "file"),
+)
 DICE = random.Random(142)
 CANARY = {kind: "cNrY" + "".join(DICE.choices(string.ascii_letters + string.digits, k=20)) for kind in KINDS}
 ADDRESS = "198.51.100.177"
