@@ -175,13 +175,13 @@ class Identities:
         known = self._networks.get(network)
         if known is None:
             hashed = self._key.identifier("network", network.encode())
-            known = Account(hashed, "anonymous", int(hashed[:2], 16))
+            known = Account(hashed, "anonymous", int(hashed[:2], 16), names=frozenset({f"account:{hashed}"}))
             self._networks.put(network, known)
         return known
 
     def _by_credential(self, hashed: str, shard: int) -> Account:
         if self._accepted.get(hashed) is None:
-            return Account(hashed, "provisional", shard)
+            return Account(hashed, "provisional", shard, names=frozenset({f"account:{hashed}"}))
         account = self._built.get(hashed)
         if account is None or account.shard != shard:
             account = Account(hashed, "accepted", shard, names=frozenset({f"account:{hashed}"}))

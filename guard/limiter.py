@@ -30,7 +30,6 @@ MOST_TOKENS = 2_000_000
 _JITTER = 0.1
 _MODELS_KEPT = 1_024
 _LONGEST_NAME = 96
-_REFUSED_BY_APP = frozenset({401, 403})
 _NOTHING_SPENT = Spent(0.0, 0.0, 0.0)
 # Makes a named tuple of a tuple, without the two calls that its constructor costs.
 _made = tuple.__new__
@@ -177,7 +176,8 @@ class Limiter:
             return
         exchange = receipt.exchange
         status = usage.status
-        accepted = usage.forwarded and status != 0 and status not in _REFUSED_BY_APP
+        # As identity sees it: only success vouches. Whatever else the app says, a stranger's use stays the stranger's.
+        accepted = usage.forwarded and 200 <= status < 300
         actual = self._actual(exchange.features, usage)
         # Accepted: what it has used moves from the strangers' meters to an account's.
         back = not usage.forwarded or (accepted and exchange.account.status == "provisional")

@@ -102,7 +102,7 @@ def test_anonymous_clients_are_metered_by_network() -> None:
     assert len(set(keys)) == 1
     assert account(known, call()).key not in keys
     assert account(known, call(peer=Peer())) == account(known, call(peer=Peer()))
-    assert account(known, call()).names == frozenset()
+    assert account(known, call()).names == {f"account:{account(known, call()).key}"}, "an operator can block a network"
 
 
 def test_anonymous_clients_may_be_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,6 +52,20 @@ class Inside:
 
     async def statuses(self, times: int, *parts: Any, **more: Any) -> list[int]:
         return [(await self.ask(*parts, **more)).status for _ in range(times)]
+
+    async def start(self, connections: list[Connection]) -> list[asyncio.Task[Any]]:
+        """Starts every connection and lets the loop go on until each is answered or held by the endpoint."""
+        tasks = [asyncio.ensure_future(connection.run()) for connection in connections]
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            if sum(bool(connection.sent) for connection in connections) + self.upstream.running >= len(connections):
+                break
+        return tasks
+
+    async def let_go(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Releases what the endpoint holds and waits until all is answered."""
+        await self.ask(path="/release")
+        await asyncio.gather(*tasks)
 
     @property
     def accepted(self) -> list[str]:

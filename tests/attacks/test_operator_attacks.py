@@ -143,9 +143,6 @@ def test_a_block_is_in_force_at_once(
     assert ask_once(again.to, key="sk-thief").status == 429
 
 
-@pytest.mark.xfail(
-    strict=True, reason="words.py: who is anonymous or provisional bears no names, so that a block of it holds nobody"
-)
 @pytest.mark.parametrize("key", ["", "sk-unknown"], ids=["anonymous", "a credential nobody vouched for"])
 def test_a_block_holds_whoever_the_audit_names(
     victims: Callable[..., Victim], operator: Operator, tmp_path: Path, key: str
