@@ -8,9 +8,12 @@ or send it as one call: everything of one subject lies together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
-from typing import Literal, NamedTuple
+from math import floor, inf
+from typing import Any, Literal, NamedTuple
+
+from guard.meters import COST_MAX
 
 UNITS = ("requests", "tokens", "cost")
 CONCURRENT: Literal["concurrent"] = "concurrent"
@@ -59,7 +62,7 @@ class SlotLimit(NamedTuple):
     """How many exchanges of a subject may be under way at once."""
 
     limit: str
-    most: int
+    most: float
     shadow: bool = False
 
 
@@ -158,6 +161,26 @@ class Slots(NamedTuple):
     ends_at: float
 
 
-def slots_at(most: int, factor: float) -> float:
+def slots_at(most: float, factor: float) -> float:
     """Slots that f leaves: one at least."""
     return max(1.0, floor(most * factor))
+
+
+def as_bills(charges: Sequence[Any], wanted: Sequence[Charge]) -> list[Bill]:
+    """A bill for each charge, and then one for each slot. A cost that is no amount never fits."""
+    bills = []
+    for (
+        limit,
+        unit,
+        ordinal,
+        subject,
+    ), cost, capacity, rate, shard, provisional, book, kind, shadow, estimate in charges:
+        if not 0.0 <= cost <= COST_MAX:
+            cost, capacity = (0.0, capacity) if cost < 0.0 else (inf, 0.0)
+        metered = Metered(limit, unit, ordinal, capacity, rate, int(estimate), shadow)
+        tariff = Tariff(f"{kind}?" if provisional else kind, (metered,), book=book, kept=False)
+        bills.append(Bill(tariff, subject, (cost, cost, cost), 1.0, shard))
+    for slot in wanted:
+        limited = SlotLimit(slot.meter[0], slot.capacity, slot.shadow)
+        bills.append(Bill(Tariff(slot.guarded, (), (limited,), slot.book, kept=False), slot.meter[3], (0.0, 0.0, 0.0)))
+    return bills

@@ -81,7 +81,7 @@ class Store(Protocol):
     name: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]]
 
-    def take(self, charges: Sequence[Bill | Charge], slots: Slots, now: float) -> tuple[Taken, int]:
+    def take(self, charges: Sequence[Bill] | Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
         """Admits all charges and slots or none. Returns what was taken and its lease (0: refused, or nothing was asked).
 
         One call names one subject of a kind; a bill counts as its charges and its slots.

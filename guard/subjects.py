@@ -11,16 +11,13 @@ goes round a few places for each newcomer, so that a flood of newcomers costs th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from guard.cells import Row, Subject
 from guard.charges import Bill, Tariff
 from guard.meters import COST_MAX, SLACK, drained
 
 Column = tuple[str, str, str]
-Subject = list[Any]
-Cell = tuple[int, int, int, int, int, float, float]
-"""One meter of a tariff in a subject: where its level, time, rate and trail stand (trail 0: its costs are no estimates), the
-place of its unit among the costs, how far up there is room, and the rate."""
 DROPPED = -1
 """The layout of a subject that is no longer in its table, for those who still hold it."""
 _LOOKS = 8
@@ -142,15 +139,6 @@ class Tables(dict[str, dict[str, Subject]]):
             self.tables[kind].add(name, subject)
             found = subject
         return bill._replace(subject=name), found
-
-
-class Row(NamedTuple):
-    """Where the meters of a tariff stand in the subjects of one layout. ``layout`` has them all."""
-
-    cells: tuple[Cell, ...]
-    estimates: tuple[Cell, ...]
-    """Those of the cells that are settled."""
-    layout: int
 
 
 class Layouts:

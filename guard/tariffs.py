@@ -75,7 +75,13 @@ class Group:
 
 def groups(limits: Sequence[Limit]) -> Iterator[Group]:
     """The limits that are on, in groups. Limits per cluster or family concern nobody yet: no exchange has one."""
-    counted = [limit for limit in limits if limit.mode != "off" and not {"cluster", "family"} & set(limit.per)]
+    counted = [
+        limit
+        for limit in limits
+        if limit.mode != "off"
+        and not {"cluster", "family"} & set(limit.per)
+        and (limit.requests or limit.tokens or limit.cost or limit.concurrent)
+    ]
     for per, same in groupby(counted, lambda limit: _parts(limit.per)):
         yield Group(per, list(same))
 

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from guard.checks import covers, implies
-from guard.conditions import DAY_S, FIELDS, SUSPICION, View, bind, bound, hashed_name, hashed_names, holds, mentions, predicate
+from guard.conditions import (
+    DAY_S,
+    FIELDS,
+    SUSPICION,
+    View,
+    bind,
+    bound,
+    hashed_name,
+    hashed_names,
+    holds,
+    mentions,
+    predicate,
+)
 from guard.hashing import HashKey
 from guard.mistakes import Mistakes
 from guard.settings import ALWAYS, Condition, Limit, Policy, Rule

@@ -389,6 +389,19 @@ def test_an_accepted_stranger_s_use_moves_to_its_account_and_the_joint_limits() 
     assert desk.used(exchange(PROVISIONAL))["free", "requests"] == 0.0
 
 
+def test_a_limit_that_is_gone_when_a_stranger_is_accepted_is_not_charged() -> None:
+    """A reload in between: of the limits that were in force at admission those are charged that still are, as they are now."""
+    desk = Desk(*HOUSE)
+    receipt = desk.receipt(exchange(PROVISIONAL))
+    slower = Limit("all", (), requests=each(100), tokens=each(1e6, 10 * DAY))
+    after = Desk(slower, store=desk.store)
+    after.limiter.settle(receipt, usage(), T0)
+
+    assert after.used() == {("all", "requests"): 1.0, ("all", "tokens"): 150.0}
+    assert after.used(now=T0 + 0.0001 * DAY)["all", "tokens"] == pytest.approx(140.0)
+    assert desk.used(exchange(replace(PROVISIONAL, status="accepted")))["free", "requests"] == 0.0
+
+
 def test_an_anonymous_client_never_becomes_an_account() -> None:
     desk = Desk(*HOUSE)
     desk.limiter.settle(desk.receipt(exchange(ANONYMOUS)), usage(), T0)

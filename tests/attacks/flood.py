@@ -1,7 +1,7 @@
 """Floods a whole guard, in a process of its own, with requests that are all different, and prints what came of it as JSON.
 
 ``python -m tests.attacks.flood REQUESTS KIND NETWORKS``: ``KIND`` is how the endpoint answers invented keys: ``refused`` (401) or
-``accepted``; the flood comes from that many addresses, honest newcomers from one whose part of the overflow budget is quiet.
+``accepted``; the flood comes from that many addresses, honest newcomers from others.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ id = "model"
 per = ["model"]
 requests = "1000000/minute"
 """
+ROUNDS = 20
 BODY = b'{"model":"%b","messages":[{"role":"user","content":"%b"}],"max_tokens":9,"user":"%b"}'
 
 
@@ -80,11 +81,16 @@ class Flood:
         await self.app(scope, receive, send)
         return self.status
 
-    def quiet(self) -> str:
-        """An address that shares its part of the overflow budget with none of the flood's."""
-        flooded = {self.part(address(n)) for n in range(min(self.networks, 4096))}
-        found = [name for n in range(250) if self.part(name := f"198.51.100.{n}") not in flooded]
-        return found[0] if found else "198.51.100.1"
+    def quiet(self) -> list[str]:
+        """Addresses of newcomers: each draws on another part of the overflow budget, and the flood on none of these."""
+        taken = {self.part(address(n)) for n in range(min(self.networks, 4096))}
+        found = []
+        for n in range(2000):
+            name = f"198.18.{n >> 8}.{n & 255}"
+            if self.part(name) not in taken:
+                taken.add(self.part(name))
+                found.append(name)
+        return found[:ROUNDS] if len(found) >= ROUNDS else ["198.18.0.1"] * ROUNDS
 
     def part(self, name: str) -> int:
         """Which part of the overflow budget an address draws on."""
@@ -106,11 +112,13 @@ class Flood:
         for number in range(requests):
             self.clock.advance(0.0001)
             await self.ask(b"%x" % self.dice.getrandbits(128), address(self.dice.randrange(self.networks)))
-            if number % (requests // 20) == requests // 20 - 1:
+            if number % (requests // ROUNDS) == requests // ROUNDS - 1:
                 most = max(most, rss_mib())
                 washed += sum([await self.ask(b"known-throttled", "192.0.2.1") == 200 for _ in range(40)])
                 tried += 5
-                honest += sum([await self.ask(b"known-%d" % number, quiet) == 200 for _ in range(5)])
+                honest += sum(
+                    [await self.ask(b"known-%d" % number, quiet[number * ROUNDS // requests]) == 200 for _ in range(5)]
+                )
         counts: Any = self.app.installation.guard.store.counts()  # type: ignore[attr-defined]
         return {
             "grown_mib": round(most - before, 1), "throttled": throttled, "washed": washed, "honest": honest, "tried": tried,

@@ -195,17 +195,17 @@ def test_a_body_that_trickles_is_given_up(served: Callable[[str], Served]) -> No
     assert attacked.upstream.count == 0
 
 
-@pytest.mark.parametrize("depth", [65, 300, 1025, 1_000_000])
-def test_deep_bodies_over_the_wire(served: Callable[[str], Served], depth: int) -> None:
+def test_deep_bodies_over_the_wire(served: Callable[[str], Served]) -> None:
     """Case 50: refused at once, and nothing is called."""
     attacked = served(POLICY)
-    body = b'{"model":"m","messages":[],"own":' + b"[" * depth + b"]" * depth + b"}"
-    began = time.perf_counter()
-    answer = ask_once(attacked.port, body, key="sk")
+    for depth in (65, 300, 1025, 1_000_000):
+        body = b'{"model":"m","messages":[],"own":' + b"[" * depth + b"]" * depth + b"}"
+        began = time.perf_counter()
+        answer = ask_once(attacked.port, body, key="sk")
+        assert answer.status == 400
+        assert json.loads(answer.body)["error"]["code"] == "invalid_request"
+        assert time.perf_counter() - began < 0.5
 
-    assert answer.status == 400
-    assert json.loads(answer.body)["error"]["code"] == "invalid_request"
-    assert time.perf_counter() - began < 0.5
     assert attacked.upstream.count == 0
 
 

@@ -69,30 +69,40 @@ LENIENT = [
 
 
 @pytest.mark.xfail(strict=True, reason="peers.py reads ports and entries more strictly than uvicorn does")
-@pytest.mark.parametrize("form", LENIENT)
-@pytest.mark.parametrize("http", ["h11"])
-def test_ports_that_only_the_server_can_read_are_no_way_round(served: Callable[[str], Served], form: str) -> None:
+def test_ports_that_only_the_server_can_read_are_no_way_round(served: Callable[[str], Served]) -> None:
     """Case 1: uvicorn reads ``+80``, ``0080``, ``8_0`` and 99999999 as ports, and an entry beyond 70 trusted ones."""
     attacked = served(POLICY)
+    passed = {}
     with Wire(attacked.port) as wire:
-        statuses = [
-            wire.ask(ASK, ("x-forwarded-for", form.format(f"203.0.113.{n}", 4000 + n))).status for n in range(40)
-        ]
+        for number, form in enumerate(LENIENT):
+            told = [form.format(f"203.0.{number}.{n}", 4000 + n) for n in range(30)]
+            passed[form[:12]] = sum(wire.ask(ASK, ("x-forwarded-for", value)).status == 200 for value in told)
 
-    assert statuses.count(200) == 20
+    assert sum(passed.values()) == 20, passed
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["23189987", "unknown", "_hidden", "1.2.3.4:99:1", "[::1]:80", "1" * 10_000, "%00", "-", "1.2.3.4, ,", "::1%eth0"],
-)
-def test_junk_is_never_an_address(served: Callable[[str], Served], value: str) -> None:
-    """Case 2: whatever uvicorn makes of it, it is the socket's peer or nobody's; never a 5xx."""
+JUNK = [
+    "23189987",
+    "unknown",
+    "_hidden",
+    "1.2.3.4:99:1",
+    "[::1]:80",
+    "1" * 10_000,
+    "%00",
+    "-",
+    "1.2.3.4, ,",
+    "::1%eth0",
+]
+
+
+def test_junk_is_never_an_address(served: Callable[[str], Served]) -> None:
+    """Case 2: whatever uvicorn makes of it, it is the socket's peer or nobody's: at most two allowances in all; never a 5xx."""
     attacked = served(POLICY)
     with Wire(attacked.port) as wire:
-        statuses = [wire.ask(ASK, ("x-forwarded-for", f"{value}{n}" if n % 2 else value)).status for n in range(88)]
+        told = [f"{value}{n}" if n % 2 else value for value in JUNK for n in range(30)]
+        statuses = [wire.ask(ASK, ("x-forwarded-for", value)).status for value in told]
 
-    assert statuses.count(200) in {20, 40}
+    assert 20 <= statuses.count(200) <= 40
     assert set(statuses) == {200, 429}
 
 
@@ -165,27 +175,25 @@ def test_every_door_leads_to_one_account(served: Callable[[str], Served]) -> Non
     assert statuses == [200] * 20 + [429] * 18
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([("authorization", b"Bearer \xff\xfe")], {200, 400}),
-        ([("authorization", b"Bearer \x80\x80"), ("x-api-key", b"\x80\x80")], {200, 400}),
-        ([("authorization", "Bearer sk-a"), ("x-api-key", "sk-b")], {400}),
-        ([("authorization", "Bearer sk-a"), ("Authorization", "Bearer sk-b")], {400}),
-        ([("authorization", "Bearer sk-a"), ("connection", "authorization, x-request-id")], {400}),
-        ([("authorization", "Bearer sk-a"), ("connection", "close, X-Api-Key")], {400}),
-    ],
-)
-def test_credentials_that_could_be_read_twice_are_refused(
-    served: Callable[[str], Served], headers: list[Any], expected: set[int]
-) -> None:
+CREDENTIALS: list[tuple[list[Any], set[int]]] = [
+    ([("authorization", b"Bearer \xff\xfe")], {200, 400}),
+    ([("authorization", b"Bearer \x80\x80"), ("x-api-key", b"\x80\x80")], {200, 400}),
+    ([("authorization", "Bearer sk-a"), ("x-api-key", "sk-b")], {400}),
+    ([("authorization", "Bearer sk-a"), ("Authorization", "Bearer sk-b")], {400}),
+    ([("authorization", "Bearer sk-a"), ("connection", "authorization, x-request-id")], {400}),
+    ([("authorization", "Bearer sk-a"), ("connection", "close, X-Api-Key")], {400}),
+]
+
+
+def test_credentials_that_could_be_read_twice_are_refused(served: Callable[[str], Served]) -> None:
     """Cases 15, 16 and 21: two keys, keys of any bytes, and hop-by-hop options that would strip a key."""
     attacked = served(POLICY)
-    answer = ask_once(attacked.port, ASK, *headers)
-
-    assert answer.status in expected
-    assert attacked.upstream.count == (answer.status == 200)
-    assert b"sk-" not in answer.body
+    for headers, expected in CREDENTIALS:
+        before = attacked.upstream.count
+        answer = ask_once(attacked.port, ASK, *headers)
+        assert answer.status in expected
+        assert attacked.upstream.count - before == (answer.status == 200)
+        assert b"sk-" not in answer.body
 
 
 def test_forged_internal_headers_never_arrive(served: Callable[[str], Served]) -> None:

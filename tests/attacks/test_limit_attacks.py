@@ -71,7 +71,7 @@ async def test_a_key_that_is_never_accepted_is_limited_like_any_other(status: in
 
 
 async def test_a_refusal_takes_nothing() -> None:
-    """Case 78: ten thousand refused requests leave the meter where it was; after the told wait one passes."""
+    """Case 78: five hundred refused requests leave the meter where it was; after the told wait one passes."""
     inside = Inside(POLICY + 'requests = "5/minute"')
     await inside.statuses(5, key="sk")
     before = inside.used("requests", window_s=60)
