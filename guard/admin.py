@@ -39,23 +39,6 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_CONNECTIONS = 16
 IDLE_S = 30.0
 WRITE_S = 10.0
-MIN_TOKEN_BYTES = 32
-MIN_DISTINCT_BYTES = 8
-WRONG_TOKENS = 5
-WRONG_PERIOD_S = 60.0
-MAX_GUESSERS = 1024
-# What shows up in tokens that nobody drew at random.
-DEFAULT_WORDS = (
-    b"changeme",
-    b"change-me",
-    b"change_me",
-    b"default",
-    b"example",
-    b"password",
-    b"secret",
-    b"token",
-    b"admin",
-)
 _UNAUTHORIZED: JSONObject = {"ok": False, "status": 401, "error": "unauthorized"}
 
 

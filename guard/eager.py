@@ -47,7 +47,7 @@ def _resumed(step: Any, pending: Any) -> Generator[Any, Any, Any]:
     while True:
         try:
             value = yield pending
-        except BaseException as error:  # a cancellation has to reach the coroutine that waits
+        except BaseException as error:  # noqa: BLE001 - a cancellation has to reach the coroutine that waits
             try:
                 pending = step.throw(error)
             except StopIteration as end:

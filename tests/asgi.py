@@ -9,7 +9,9 @@ from typing import Any
 Message = dict[str, Any]
 
 
-def http_scope(path: str = "/v1/chat/completions", method: str = "POST", headers: Iterable[tuple[str, str]] = (), **more: Any) -> Message:
+def http_scope(
+    path: str = "/v1/chat/completions", method: str = "POST", headers: Iterable[tuple[str, str]] = (), **more: Any
+) -> Message:
     """An HTTP scope as uvicorn makes it, from a client on the documentation network."""
     pairs = [("content-type", "application/json"), *headers]
     return {

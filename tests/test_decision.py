@@ -26,10 +26,20 @@ def test_references_never_repeat_and_tell_nothing() -> None:
 
 def test_the_more_severe_of_rule_and_limit_is_taken() -> None:
     """A limit outweighs a tag, a refusal outweighs a limit."""
-    tag = decide(Found(CALM, "tag", "watched", limited="free", unit="requests", limit_retry_after_s=7.2), "r", enforced=True)
-    assert (tag.action, tag.status, tag.rule, tag.reasons, tag.retry_after_s) == ("limit", 429, "", ("free", "limit_requests"), 8)
+    tag = decide(
+        Found(CALM, "tag", "watched", limited="free", unit="requests", limit_retry_after_s=7.2), "r", enforced=True
+    )
+    assert (tag.action, tag.status, tag.rule, tag.reasons, tag.retry_after_s) == (
+        "limit",
+        429,
+        "",
+        ("free", "limit_requests"),
+        8,
+    )
 
-    refuse = decide(Found(CALM, "refuse", "deny", reasons=("deny",), limited="free", unit="requests"), "r", enforced=True)
+    refuse = decide(
+        Found(CALM, "refuse", "deny", reasons=("deny",), limited="free", unit="requests"), "r", enforced=True
+    )
     assert (refuse.action, refuse.status, refuse.rule, refuse.retry_after_s) == ("refuse", 403, "deny", 0)
 
 
@@ -46,13 +56,21 @@ def test_allow_says_nothing() -> None:
     """A plain allow has no reasons and no words, and is not contained."""
     decision = decide(Found(CALM), "r", enforced=True)
 
-    assert (decision.action, decision.reasons, decision.public, decision.status, decision.contained) == ("allow", (), "", 200, False)
+    assert (decision.action, decision.reasons, decision.public, decision.status, decision.contained) == (
+        "allow",
+        (),
+        "",
+        200,
+        False,
+    )
 
 
 def test_the_short_way_says_the_same() -> None:
     """Most exchanges are plainly allowed; their decision is made without the detour and is the same one."""
     for rule in ("", "trusted"):
-        assert allowed(CALM, "r", rule, enforced=True) == replace(decide(Found(CALM, rule=rule), "r", enforced=True), private="")
+        assert allowed(CALM, "r", rule, enforced=True) == replace(
+            decide(Found(CALM, rule=rule), "r", enforced=True), private=""
+        )
 
 
 def test_only_an_enforced_decision_contains() -> None:
@@ -66,7 +84,13 @@ def test_only_an_enforced_decision_contains() -> None:
 def test_a_fault_is_refused_with_its_own_status() -> None:
     """What can't be judged is refused with the fault's status and sentence, and a fault of guard's own asks to come back."""
     bad = refuse_fault(BadExchange(415, "content_type", "JSON, please.", "text/plain"), CALM, "r", enforced=True)
-    assert (bad.action, bad.status, bad.reasons, bad.public, bad.private) == ("refuse", 415, ("content_type",), "JSON, please.", "text/plain")
+    assert (bad.action, bad.status, bad.reasons, bad.public, bad.private) == (
+        "refuse",
+        415,
+        ("content_type",),
+        "JSON, please.",
+        "text/plain",
+    )
 
     own = refuse_fault(BadExchange(503, "guard_fault", "Later."), CALM, "r", enforced=True)
     assert own.retry_after_s > 0

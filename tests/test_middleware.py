@@ -26,7 +26,12 @@ requests = "5/minute"
 concurrent = 2
 """
 CHAT = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 50})
-ANSWER = orjson.dumps({"choices": [{"message": {"role": "assistant", "content": "hi"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+ANSWER = orjson.dumps(
+    {
+        "choices": [{"message": {"role": "assistant", "content": "hi"}}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    }
+)
 KEY = ("authorization", "Bearer sk-alice")
 EVENTS = [b'data: {"choices":[{"delta":{"content":"word %d"}}]}\n\n' % n for n in range(5)] + [b"data: [DONE]\n\n"]
 
@@ -38,7 +43,9 @@ def policy(text: str = POLICY) -> Policy:
 class Endpoint:
     """A model endpoint that remembers what it was sent. ``events`` None: one JSON answer."""
 
-    def __init__(self, events: list[bytes] | None = None, *, after: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, events: list[bytes] | None = None, *, after: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self.events = events
         self.after = after
         self.calls: list[Message] = []
@@ -54,7 +61,9 @@ class Endpoint:
             more = message.get("more_body", False)
         self.bodies.append(body)
         kind = b"application/json" if self.events is None else b"text/event-stream"
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind), (b"x-own", b"1")]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind), (b"x-own", b"1")]}
+        )
         for event in self.events or []:
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b"" if self.events else ANSWER})

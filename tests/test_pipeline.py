@@ -168,7 +168,9 @@ class Broken:
         raise ZeroDivisionError("guard's own fault")
 
 
-@pytest.mark.parametrize(("part", "stage", "action"), [("_fingerprinter", "fingerprint", "allow"), ("_scoring", "scoring", "allow")])
+@pytest.mark.parametrize(
+    ("part", "stage", "action"), [("_fingerprinter", "fingerprint", "allow"), ("_scoring", "scoring", "allow")]
+)
 def test_recognition_that_fails_is_counted_and_limits_still_hold(part: str, stage: str, action: str) -> None:
     """Fingerprint and scoring fail open, loudly: the limits are kept without them (SECURITY 146)."""
     told: list[str] = []
@@ -177,7 +179,12 @@ def test_recognition_that_fails_is_counted_and_limits_still_hold(part: str, stag
     broken = Broken()
     broken.neutral = neutral
     setattr(core, part, broken)
-    found = [core.decide(core.read(CALL, account(), b'{"model":"m","messages":[{"role":"user","content":"x"}]}'), 0.0).decision for _ in range(4)]
+    found = [
+        core.decide(
+            core.read(CALL, account(), b'{"model":"m","messages":[{"role":"user","content":"x"}]}'), 0.0
+        ).decision
+        for _ in range(4)
+    ]
 
     assert [decision.action for decision in found] == ["allow"] * 3 + ["limit"]
     assert core.faults[stage] == len([s for s in told if s == stage]) == 4

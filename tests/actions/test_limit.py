@@ -9,7 +9,9 @@ from tests.actions.conftest import QUOTA, decision
 
 def test_limit_answers_429_with_a_wait(dialect: Dialect) -> None:
     """429, ``Retry-After`` of 1 to 60 s, the RateLimit fields of the quota, the public sentence, and no secret."""
-    reply = PLUGIN().apply(decision("limit", 429, retry_after_s=3_600, quotas=(QUOTA,), reasons=("free", "limit_requests")), dialect)
+    reply = PLUGIN().apply(
+        decision("limit", 429, retry_after_s=3_600, quotas=(QUOTA,), reasons=("free", "limit_requests")), dialect
+    )
     headers = dict(reply.headers)
 
     assert reply.status == 429
