@@ -155,7 +155,8 @@ class Taken(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """Concurrency to be held, all or none, as a lease that ends by itself at ``ends_at``. ``wanted``: besides the bills'."""
+    """Concurrency to be held, all or none, as a lease that ends by itself at ``ends_at``. ``wanted`` goes with
+    lone charges; bills name their own."""
 
     wanted: tuple[Charge, ...]
     ends_at: float

@@ -84,7 +84,8 @@ class Store(Protocol):
     def take(self, charges: Sequence[Bill] | Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
         """Admits all charges and slots or none. Returns what was taken and its lease (0: refused, or nothing was asked).
 
-        One call names one subject of a kind; a bill counts as its charges and its slots.
+        Either bills, each with its charges and slots, or lone charges and the slots that go with them. One call names one
+        subject of a kind.
         """
         ...
 

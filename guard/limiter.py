@@ -159,15 +159,12 @@ class Limiter:
         refused, wait_s, levels, _, lacking = taken
         spared: tuple[str, ...] = ()
         if lacking:
-            limits = _limits(bills)
-            spared = tuple(dict.fromkeys([limits[number][0].limit for number in lacking]))
+            spared = tuple(dict.fromkeys([_limit(bills, number)[0] for number in lacking]))
             pending = [_without(bill, spared) for bill in pending]
         if refused >= 0:
-            limit, _ = _limits(bills)[refused]
-            unit = limit.unit if isinstance(limit, Metered) else CONCURRENT
-            return Admission(
-                False, limit.limit, unit, self._spread(account, wait_s), shadow=spared, bills=bills, levels=levels
-            )
+            limit, unit = _limit(bills, refused)
+            wait_s = self._spread(account, wait_s)
+            return _made(Admission, (False, limit, unit, wait_s, (), 0, spared, bills, levels))
         return _made(Admission, (True, "", "", 0.0, tuple(pending), lease, spared, bills, levels))
 
     def settle(self, receipt: Receipt, usage: Usage, now: float) -> None:
@@ -254,6 +251,16 @@ def _without(bill: Bill, spared: tuple[str, ...]) -> Bill:
     """The bill without some limits."""
     meters = tuple([meter for meter in bill.tariff.meters if meter.limit not in spared])
     return bill._replace(tariff=replace(bill.tariff, meters=meters, kept=False))
+
+
+def _limit(bills: Sequence[Bill], number: int) -> tuple[str, str]:
+    """The limit and unit of a charge by its number."""
+    for bill in bills:
+        meters = bill[0].meters
+        if number < len(meters):
+            return meters[number][:2]
+        number -= len(meters)
+    return [slots.limit for bill in bills for slots in bill.tariff.slots][number], CONCURRENT
 
 
 def _limits(bills: Sequence[Bill]) -> list[tuple[Metered | SlotLimit, float]]:

@@ -46,7 +46,7 @@ class Table:
         if not self.bound or len(self.subjects) < self.bound:
             return True
         if now == self._full_at:
-            return False  # the next meter of the same request
+            return False  # the next bill of the same request
         for _ in range(_LOOKS):
             self._hand = self._hand + 1 if self._hand + 1 < len(self._ring) else 0
             if is_clean(self.subjects[self._ring[self._hand]], now):
