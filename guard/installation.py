@@ -5,6 +5,7 @@ The edges (middleware, gateway, demo) hold one of these, tell it what happened t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from logging import WARNING
 from pathlib import Path
@@ -29,11 +30,14 @@ from guard.routes import NOT_PROTECTED, NotProtected
 from guard.settings import Policy
 from guard.snapshot import StateDir
 from guard.types import Exchange, Headers, Receipt, Route, Usage
+from guard.workers import claim_only_worker
 
 _PRE_RESOLVED = (
     "the server rewrites client addresses before guard sees them, so anonymous clients are metered together: "
     "run it with --no-proxy-headers and declare your proxies in [trust] hops"
 )
+# Bodies of the largest size that may be half read at once; the next one is told to come back.
+_BODIES_AT_ONCE = 8
 _NO_STATE = "no [state] dir: a restart gives every account its whole allowance again and forgets evidence and grants"
 
 
@@ -53,9 +57,13 @@ class Installation:
         found = find_key(state_dir)
         self._warnings = [found.warning] if found.warning else []
         self._trouble: dict[str, str] = {}
+        if not state_dir:
+            claim_only_worker(os.environ)
         self._state = StateDir(state_dir, found.key.identifier("reference", b"state")) if state_dir else None
         self._written_at = now
-        self._writing: Iterator[None] | None = None
+        self.reading_bytes = 0
+        """What unfinished bodies hold at this moment, all together."""
+        self.most_reading_bytes = _BODIES_AT_ONCE * in_force.body.max_bytes
         self._snapshot_failures = 0
         signals = {name: plugin.group for name, plugin in discover("signals").items()}
         self.metrics = Metrics(dialects=discover("dialects"), reasons=signals, start=now)

@@ -80,7 +80,7 @@ OWN_REASONS = (
     *("anonymous", "charset", "compression", "connection", "content_encoding", "content_length", "content_type"),
     *("credentials", "duplicate_key", "guard_fault", "headers", "identity", "invalid_field", "method", "missing_field"),
     *("no_dialect", "not_an_object", "not_json", "path", "slow_body", "too_deep", "too_large", "too_many_items"),
-    *("transfer_encoding", "unreadable_body"),
+    *("transfer_encoding", "unreadable_body", "busy"),
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from guard.addresses import Address, Addresses, forwarded_for, host
+from guard.addresses import Address, Addresses, forwarded_for
 from guard.recent import Recent
 from guard.settings import Trust
 from guard.types import UNKNOWN, Peer
@@ -69,11 +69,7 @@ class Peers:
         forwarded = fields.get(_X_FORWARDED_FOR)
         if forwarded is not None and client and name:
             port = client[1]
-            if (
-                socket is None
-                or not port
-                or (b":%d" % port in forwarded and (name, port) in map(host, _entries(forwarded)))
-            ):
+            if socket is None or not port or _told(name, port, forwarded):
                 return self._again(socket, port, fields)
         if socket is None:
             return _NOBODY
@@ -129,6 +125,19 @@ class Peers:
             peer = Peer(address.text, address.network, hop=hop)
             recent.put(address.text, peer)
         return peer
+
+
+def _told(name: str, port: int, forwarded: bytes) -> bool:
+    """Whether one of the entries says this host and port, as leniently as a server may read it: its ``int`` takes ``+80``,
+    ``0080`` and ``8_0``, and no bound on the number of entries or their digits is its own."""
+    for entry in forwarded.decode("latin-1").split(","):
+        if name in entry:
+            try:
+                if int(entry.rpartition(":")[2]) == port:
+                    return True
+            except ValueError:
+                continue
+    return False
 
 
 def _entries(value: bytes) -> list[str]:

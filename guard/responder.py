@@ -136,15 +136,22 @@ class Responder:
 
         What was read is kept for the app, also where it can't be judged: in mode ``observe`` the app gets it all the same.
         """
+        installation = self._installation
+        held = 0
         try:
             async with asyncio.timeout(timeout_s):
-                if begun is not None and self._take(await rest(begun), reader):
-                    return
-                while not self._take(await self._receive(), reader):
-                    pass
+                message = await rest(begun) if begun is not None else await self._receive()
+                while not self._take(message, reader):
+                    size = len(message.get("body", b""))
+                    held += size
+                    installation.reading_bytes += size
+                    if installation.reading_bytes > installation.most_reading_bytes:
+                        raise BadExchange(503, "busy", "Too many large requests are being read. Try again in a moment.")
+                    message = await self._receive()
         except TimeoutError:
             raise BadExchange(408, "slow_body", f"The request's body did not arrive within {timeout_s:g} s.") from None
         finally:
+            installation.reading_bytes -= held
             if self._messages > 1:
                 self._rejoin(reader)
 

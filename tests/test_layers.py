@@ -25,7 +25,7 @@ LAYERS: dict[int, set[str]] = {
         "errors", "types", "settings", "clock", "hashing", "recent", "eager",
         "addresses", "peers", "paths", "framing", "routes", "credentials", "layout", "keys",
         "sse", "reading", "counting", "problem", "scanning",
-        "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton",
+        "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton", "workers",
         "lines", "journal", "logs", "explanation", "loosening",
     },
     1: {"contracts", "registry"},

@@ -336,6 +336,29 @@ async def test_too_large_a_body_is_refused_before_it_is_read() -> None:
     assert endpoint.calls == []
 
 
+async def test_half_read_bodies_are_bounded_together() -> None:
+    """Many large bodies that never end can't fill the memory: beyond eight times the largest body the next is told to come back,
+    and what was held is given back when they end."""
+    endpoint = Endpoint()
+    app = guarded(endpoint, POLICY + "\n[body]\nmax_bytes = '1 KiB'\n")
+    waiting = []
+    for n in range(10):
+        connection = Connection(app, http_scope(headers=[("authorization", f"Bearer sk-{n}")]), [])
+        connection._inbox.put_nowait({"type": "http.request", "body": b"x" * 10, "more_body": True})
+        connection._inbox.put_nowait({"type": "http.request", "body": b"x" * 1000, "more_body": True})
+        waiting.append((connection, asyncio.ensure_future(connection.run())))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    refused = [connection.status for connection, _ in waiting if connection.sent]
+    for connection, task in waiting:
+        connection.disconnect()
+        await task
+
+    assert refused == [503, 503]
+    assert app.installation.reading_bytes == 0
+    assert (await ask(app).run()).status == 200
+
+
 async def test_a_guard_in_a_guard_is_an_error_with_a_hint() -> None:
     """A second installation in one stack would charge every limit twice."""
     with pytest.raises(InstallError, match="HINT"):

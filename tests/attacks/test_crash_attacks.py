@@ -170,10 +170,6 @@ def test_two_workers_on_one_state_folder_are_told_the_remedy(tmp_path: Path) -> 
     assert "start the server with one worker" in two_workers(tmp_path, policy(tmp_path, 100))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="installation.py: without [state] dir nothing tells workers apart, and each gives the whole limit",
-)
 def test_two_workers_without_a_state_folder_are_told_the_remedy(tmp_path: Path) -> None:
     """Two memory stores would give everybody twice the limit: that is an error too, state folder or not (SECURITY 114)."""
     said = two_workers(tmp_path, policy(tmp_path, 100).partition("[state]")[0])

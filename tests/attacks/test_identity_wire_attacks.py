@@ -68,7 +68,6 @@ LENIENT = [
 ]
 
 
-@pytest.mark.xfail(strict=True, reason="peers.py reads ports and entries more strictly than uvicorn does")
 def test_ports_that_only_the_server_can_read_are_no_way_round(served: Callable[[str], Served]) -> None:
     """Case 1: uvicorn reads ``+80``, ``0080``, ``8_0`` and 99999999 as ports, and an entry beyond 70 trusted ones."""
     attacked = served(POLICY)

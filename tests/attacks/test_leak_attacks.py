@@ -188,7 +188,7 @@ def test_nothing_a_client_says_is_written_down(
             if "x-got" not in answer.headers:
                 own_answers.append(answer.body + repr(answer.headers).encode())
     with Wire(victim.to) as wire:
-        while not (tmp_path / "state" / "state.prev").exists():
+        while not (tmp_path / "state" / "state").exists():
             assert wire.ask(b"", method="GET", path="/seen").status == 200
     told = [json.dumps(call(address, verb)) for verb in ("status", "metrics", "verify")]
     told += [json.dumps(call(address, "explain", reference=reference)) for reference in references]

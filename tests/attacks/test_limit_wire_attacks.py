@@ -126,7 +126,7 @@ def test_random_hang_ups_leave_no_slot(served: Callable[[str], Served]) -> None:
         wire = Wire(attacked.port).send(said[: dice.choice([len(said), len(said), dice.randrange(1, len(said))])])
         open_wires.append(wire)
         if dice.random() < 0.4:
-            select.select([wire.socket], [], [], 0.05)
+            select.select([wire.socket], [], [], 0.02)
         if len(open_wires) > 6:
             gone = open_wires.pop(dice.randrange(7))
             gone.abort() if dice.random() < 0.7 else gone.close()
