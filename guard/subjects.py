@@ -69,6 +69,13 @@ class Table:
             self._drop(place)
         return meters
 
+    def release(self, name: str) -> Subject:
+        """Takes a subject out of the table as it is, empty where there is none. O(table), once for each new account."""
+        subject = self.subjects.pop(name, [])
+        if subject:
+            self._ring.remove(name)
+        return subject
+
     def names(self) -> list[str]:
         """A copy of all names, in no order."""
         return self._ring[:]
@@ -121,6 +128,11 @@ class Tables(dict[str, dict[str, Subject]]):
         self[kind]
         return self.tables[kind]
 
+    def _stranger(self, kind: str, name: str) -> Subject:
+        """Takes the record of a stranger out of the strangers' table of that kind; empty where it has none."""
+        strangers = self.tables.get(kind + "?")
+        return [] if strangers is None else strangers.release(name)
+
     def enrol(self, bill: Bill, now: float) -> tuple[Bill, Subject]:
         """Where a subject without a record is charged: in a new one, in one that is thrown away (nothing is booked there), or
         in the overflow subject of its shard, which the bill then names."""
@@ -129,6 +141,8 @@ class Tables(dict[str, dict[str, Subject]]):
         subject: Subject = [0]
         if table.has_room(now):
             if tariff.book:
+                # Somebody has vouched for it since: what it has used as a stranger, and what still runs, it goes on with.
+                subject = self._stranger(tariff.kind, name) or subject
                 table.add(name, subject)
             return bill, subject
         self.overflowed += len(tariff.meters)

@@ -367,9 +367,22 @@ def test_what_the_app_did_not_accept_is_charged_to_nobody_else(status: int, who:
         desk.limiter.settle(desk.receipt(exchange(who)), usage(status, 0, 0, reported=False), T0)
 
     assert not desk.take(exchange(who)).admitted
-    assert desk.used(exchange(replace(who, status="accepted"))) == dict.fromkeys(
+    somebody_else = replace(who, key="e" * 32, status="accepted")
+    assert desk.used(exchange(somebody_else)) == dict.fromkeys(
         [("free", "requests"), ("free", "tokens"), ("all", "requests"), ("all", "tokens")], 0.0
     )
+
+
+def test_an_account_goes_on_with_what_it_has_used_as_a_stranger() -> None:
+    """Acceptance gives no second allowance: what its credential has used, and what still runs, is the account's; joint limits
+    know nothing of it."""
+    desk = Desk(*HOUSE)
+    for _ in range(10):
+        desk.limiter.settle(desk.receipt(exchange(PROVISIONAL)), usage(401, 0, 0, reported=False), T0)
+    used = desk.used(exchange(replace(PROVISIONAL, status="accepted")))
+
+    assert used["free", "requests"] == 10
+    assert used["all", "requests"] == 0
 
 
 def test_an_accepted_stranger_s_use_moves_to_its_account_and_the_joint_limits() -> None:

@@ -43,10 +43,6 @@ async def test_a_hundred_at_once_are_admitted_as_far_as_there_is_room(known: boo
     assert inside.slots == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="limiter.py: acceptance opens the account's meters while the strangers' still hold its first burst",
-)
 async def test_the_first_answer_gives_no_second_allowance() -> None:
     """Case 75: a new key sends a full allowance, has one of it answered, and sends a second one while the rest is held."""
     inside = Inside(POLICY + 'requests = "10/day"')
