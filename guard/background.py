@@ -1,7 +1,7 @@
 """What runs beside the requests: the tick (flush, snapshot, reload) once a second, SIGHUP, and the operator's channel.
 
-One task on the server's own loop; no threads. A tick that fails is counted and tried again a second later: the protection
-goes on without it, and health says so.
+One task on the server's own loop; no threads. What a tick expects to go wrong (disk, policy file) is counted and shown in
+health. An error nobody expected ends the task, asyncio logs it, and the next request starts it again.
 """
 
 from __future__ import annotations
