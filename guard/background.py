@@ -1,4 +1,5 @@
-"""What runs beside the requests: the tick (flush, snapshot, reload) once a second, SIGHUP, and the operator's channel.
+"""What runs beside the requests: recognition four times a second, the tick (flush, snapshot, reload) once a second, SIGHUP,
+and the operator's channel.
 
 One task on the server's own loop; no threads. What a tick expects to go wrong (disk, policy file) is counted and shown in
 health. An error nobody expected ends the task, asyncio logs it, and the next request starts it again.
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 # Between two slices of background work every request that waits gets its turn.
 _SLICE_PAUSE_S = 0.0
+# Where work is due at this moment, requests go first.
+_SHORTEST_S = 0.005
 
 
 class Background:
@@ -32,7 +35,9 @@ class Background:
         )
         installation.warn(*self._admin.warnings)
         self._task: asyncio.Task[None] | None = None
-        self._hangup = asyncio.Event()
+        self._hangup = False
+        self._wake = asyncio.Event()
+        installation.wake = self._wake.set
 
     @property
     def running(self) -> bool:
@@ -62,13 +67,27 @@ class Background:
     async def _run(self) -> None:
         installation = self._installation
         await self._admin.start()
+        elapsed_s = asyncio.get_running_loop().time
+        tick_at = 0.0
         with self._on_hangup():
             while True:
-                for _ in installation.tick(installation.clock.now(), hangup=self._hangup.is_set()):
+                self._wake.clear()
+                now, hangup = installation.clock.now(), self._hangup
+                if hangup or elapsed_s() >= tick_at:
+                    self._hangup = False
+                    tick_at = elapsed_s() + TICK_S
+                    work = installation.tick(now, hangup=hangup)
+                else:
+                    work = installation.recognise(now)
+                for _ in work:
                     await asyncio.sleep(_SLICE_PAUSE_S)
-                self._hangup.clear()
+                wait_s = max(_SHORTEST_S, installation.wait_s(installation.clock.now()))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hangup.wait(), TICK_S)
+                    await asyncio.wait_for(self._wake.wait(), wait_s)
+
+    def _hung_up(self) -> None:
+        self._hangup = True
+        self._wake.set()
 
     @contextlib.contextmanager
     def _on_hangup(self):  # type: ignore[no-untyped-def]
@@ -78,7 +97,7 @@ class Background:
         )
         loop = asyncio.get_running_loop()
         if free:
-            loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         try:
             yield
         finally:

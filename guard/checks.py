@@ -120,13 +120,6 @@ def _warn_of_missing_facts(
         for field, (known, reason) in sources.items():
             if not known and mentions(when, frozenset({field})):
                 mistakes.warn((kind, at, "when"), f"{field} is always {UNKNOWN}: {reason}")
-        if _asks_for_cluster(when):
-            hint = "it begins with recognition"
-            mistakes.warn((kind, at, "when"), "never holds: this version knows no cluster", hint)
-
-
-def _asks_for_cluster(condition: Condition) -> bool:
-    return any(field == "cluster" and operand == {True} for field, _, operand in condition.tests)
 
 
 def implies(narrow: Condition, wide: Condition) -> bool:

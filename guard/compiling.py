@@ -194,9 +194,14 @@ def _limit(limit: LimitTable, place: Path, mistakes: Mistakes) -> settings.Limit
         mistakes.add(place, "limits nothing", "add requests, tokens, cost or concurrent")
     if len(set(limit.per)) < len(limit.per):
         mistakes.add((*place, "per"), "the same word stands twice", "each once")
-    for never in ("cluster", "family"):
-        if never in limit.per and limit.mode != "off":
-            mistakes.warn((*place, "per"), f"never holds: this version knows no {never}", "it begins with recognition")
+    if "family" in limit.per and limit.mode != "off":
+        mistakes.warn(
+            (*place, "per"), "never holds: an exchange has some ten families", "ceilings limit each without being asked"
+        )
+    if "cluster" in limit.per and limit.concurrent and limit.mode != "off":
+        mistakes.warn(
+            (*place, "concurrent"), "is not counted per cluster", "limit requests or tokens, or concurrency per account"
+        )
     for unit in ("requests", "tokens", "cost"):
         windows = getattr(limit, unit)
         for shorter, longer in pairwise(windows):

@@ -143,8 +143,7 @@ _READ: MappingProxyType[str, Callable[[View], Any]] = MappingProxyType(
         "input_tokens": attrgetter("exchange.features.input_tokens"),
         "budget_tokens": attrgetter("exchange.features.budget_tokens"),
         "grant": attrgetter("granted"),
-        # Nothing is ever held to be in a cluster before the recognition of campaigns is there.
-        "cluster": lambda view: False,
+        "cluster": lambda view: view.assessment.cluster is not None,
     }
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.charges import Bill, Charge, Slots, Spent, Taken, Tariff
+from guard.samples import Sample, Weighed
 from guard.types import Ask, Decision, Quota, Route, Tally
 
 
@@ -37,6 +38,7 @@ class Dialect(Protocol):
         ...
 
 
+@runtime_checkable
 class Signal(Protocol):
     """One detector of one kind of evidence in what an exchange asks.
 
@@ -48,6 +50,22 @@ class Signal(Protocol):
 
     def read(self, ask: Ask, text: bytes) -> float:
         """The reading for one request. ``text`` is the UTF-8 of every text-bearing field, joined by newlines."""
+        ...
+
+
+@runtime_checkable
+class GroupSignal(Protocol):
+    """One detector of one kind of evidence in how a group of exchanges came about: by one operator, or by many owners.
+
+    ``costly``: whether a victim can't be made to look so by somebody who merely copies what he sees (DESIGN.md, section 4.5).
+    """
+
+    name: ClassVar[str]
+    group: ClassVar[str]
+    costly: ClassVar[bool]
+
+    def weigh(self, sample: Sample) -> Weighed:
+        """The log-likelihood ratio, uncapped: the weights file scales and caps it. Deterministic; never raises for n ≥ 1."""
         ...
 
 
@@ -130,6 +148,7 @@ __all__ = [
     "Charge",
     "Dialect",
     "Forward",
+    "GroupSignal",
     "Keeper",
     "Quota",
     "Reply",

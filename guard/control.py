@@ -3,7 +3,9 @@
     status                                    health in plain words, mode, policy, counts
     mode     mode [for_s] [why]               off | observe | enforce | policy (ends the override)
     explain  reference                        the audit line of an exchange, and sentences about it
-    forgive  subject [why]                    drops the evidence against an account
+    clusters [name]                           accounts held to be one operator's: all of them, or everything about one
+    feedback name right [why]                 keeps for `guard calibrate` whether a verdict on a cluster was right
+    forgive  subject [why]                    drops the evidence against an account, or the verdict on a cluster
     grant    subject why [for_s] [told]       the operator's word that a subject may do what looks like extraction
     revoke   subject [why]                    takes back the operator's own grant and block
     block    subject why [for_s]              refuses a subject
@@ -12,7 +14,8 @@
     metrics                                   the Prometheus text
     verify                                    whether lines of the audit were taken out or changed
 
-A subject is ``account:<id>``, ``org:<id>`` or the 32 hex digits that guard shows of an account. Every change is an event in
+A subject is ``account:<id>``, ``org:<id>`` or the 32 hex digits that guard shows of an account (``forgive``: ``cluster:<name>``
+too). Every change is an event in
 the audit, with who (``by``) and why; so is every look at a record. Nothing here ever shows an id, an address or a text.
 """
 
@@ -23,8 +26,9 @@ from logging import WARNING
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from guard.errors import AdminError, PolicyError
+from guard.errors import AdminError, PolicyError, StateError
 from guard.explanation import explain
+from guard.feedback import Feedback
 from guard.hashing import HashKey
 from guard.health import Surroundings, health
 from guard.logs import Log
@@ -58,6 +62,7 @@ class GuardLike(Protocol):
         operator's override ends."""
         ...
 
+    def clusters(self, name: str, now: float) -> JSONObject: ...
     def set_mode(self, mode: str, until: float, now: float) -> None: ...
     def forgive(self, typed: str, now: float) -> int: ...
     def grant(self, grant: Grant, now: float) -> str: ...
@@ -82,6 +87,7 @@ class Control:
         reload: Callable[[float], Policy],
         recorder: ExchangeRecorder | None = None,
         surroundings: Callable[[], Surroundings] = Surroundings,
+        feedback: Feedback | None = None,
         log: Log | None = None,
         start: float = 0.0,
     ) -> None:
@@ -91,6 +97,7 @@ class Control:
         self._reload = reload
         self._recorder = recorder
         self._surroundings = surroundings
+        self._feedback = feedback or Feedback("")
         self._log = log or Log()
         self._start = start
         self._stale = ""
@@ -194,8 +201,22 @@ class Control:
             "sentence": f"No audit line has the reference {reference}: it was plainly allowed, or is too old{hint}.",
         }
 
+    def _clusters(self, asked: JSONObject, by: str, now: float) -> JSONObject:
+        return self._guard.clusters(asked.get("name", "").removeprefix("cluster:"), now)
+
+    def _note_feedback(self, asked: JSONObject, by: str, now: float) -> JSONObject:
+        dossier = self._guard.clusters(asked["name"].removeprefix("cluster:"), now)
+        try:
+            self._feedback.note(dossier, right=asked["right"], now=now)
+        except StateError as error:
+            raise AdminError(str(error)) from error
+        name = dossier["name"]
+        self._audit.event("feedback", now, by=by, why=asked["why"], subject=f"cluster:{name}", right=asked["right"])
+        return {"name": name, "right": asked["right"], "kept": self._feedback.path}
+
     def _forgive(self, asked: JSONObject, by: str, now: float) -> JSONObject:
-        name = subject(asked["subject"], self._guard.key)
+        typed = asked["subject"]
+        name = typed if typed.startswith("cluster:") else subject(typed, self._guard.key)
         forgiven = self._guard.forgive(asked["subject"], now)
         self._audit.event("forgive", now, by=by, why=asked["why"], subject=name, accounts=forgiven)
         return {"subject": name, "forgiven": forgiven}
@@ -263,13 +284,15 @@ class Control:
 
 
 _Run = Callable[[Control, JSONObject, str, float], JSONObject | Steps]
-READS = frozenset({"status", "explain", "metrics", "verify"})
+READS = frozenset({"status", "explain", "clusters", "metrics", "verify"})
 # verb → (what runs it, arguments it needs, arguments it may have)
 VERBS: Mapping[str, tuple[_Run, tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
     {
         "status": (Control._status, (), ()),
         "mode": (Control._mode, ("mode",), ("for_s", "why")),
         "explain": (Control._explain, ("reference",), ()),
+        "clusters": (Control._clusters, (), ("name",)),
+        "feedback": (Control._note_feedback, ("name", "right"), ("why",)),
         "forgive": (Control._forgive, ("subject",), ("why",)),
         "grant": (Control._grant, ("subject", "why"), ("for_s", "told")),
         "revoke": (Control._revoke, ("subject",), ("why",)),
@@ -297,9 +320,9 @@ def _checked(
         if value is None:
             if name in required:
                 raise AdminError(f"{verb} needs {name!r}")
-        elif name == "told":
+        elif name in {"told", "right"}:
             if not isinstance(value, bool):
-                raise AdminError("'told' is true or false")
+                raise AdminError(f"{name!r} is true or false")
             asked[name] = value
         elif name == "for_s":
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_FOR_S:

@@ -25,6 +25,14 @@ _PUBLIC = MappingProxyType(
     }
 )
 _WAY_BACK = " If you think this is a mistake, contact the operator and name the reference {reference}."
+JOINT = MappingProxyType(
+    {
+        "ceiling": "Many new accounts send requests of this kind at the moment, and what they may take together is used up. "
+        "Try again in {wait} s.",
+        "pool": "What new accounts may take together is used up at the moment. Try again in {wait} s.",
+    }
+)
+"""Joint limits of accounts without standing (``recognition/ceilings.py``): why, in words for the client."""
 _MASK = (1 << 48) - 1
 
 
@@ -67,7 +75,16 @@ class Found(NamedTuple):
 def allowed(assessment: Assessment, reference: str, rule: str, *, enforced: bool) -> Decision:
     """The decision on an exchange of which there is nothing to say: what ``decide`` makes of it, without the detour."""
     return Decision(
-        "allow", enforced, 200, reference, assessment.score, assessment.band, rule, evidence=assessment.evidence
+        "allow",
+        enforced,
+        200,
+        reference,
+        assessment.score,
+        assessment.band,
+        rule,
+        cluster=assessment.cluster,
+        evidence=assessment.evidence,
+        merged=assessment.merged,
     )
 
 
@@ -81,7 +98,14 @@ def decide(found: Found, reference: str, *, enforced: bool) -> Decision:
         found.retry_after_s,
     )
     private = f"rule {rule}" if rule else ""
-    if found.limited and SEVERITY[action] < SEVERITY["limit"]:
+    if found.limited in JOINT and SEVERITY[action] < SEVERITY["limit"]:
+        action, rule, reasons = "limit", "", (found.limited,)
+        retry_after_s = found.limit_retry_after_s
+        public = JOINT[found.limited].format(wait=max(1, -int(-retry_after_s // 1))) + _WAY_BACK.format(
+            reference=reference
+        )
+        private = f"{found.limited}: what accounts without standing may take together is used up"
+    elif found.limited and SEVERITY[action] < SEVERITY["limit"]:
         # No rule stands behind it, so none is named: the client is told of a quota, not of suspicion.
         action, rule, reasons = "limit", "", (found.limited, f"limit_{found.unit}")
         retry_after_s = found.limit_retry_after_s
@@ -101,7 +125,9 @@ def decide(found: Found, reference: str, *, enforced: bool) -> Decision:
         public=public,
         private=private,
         retry_after_s=max(1, -int(-retry_after_s // 1)) if action == "limit" else 0,
+        cluster=found.assessment.cluster,
         evidence=found.assessment.evidence,
+        merged=found.assessment.merged,
         shadow=found.shadow,
         quotas=found.quotas,
         grant=found.grant,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,8 +66,7 @@ def _lines(record: JSONObject) -> Iterator[str]:
                 f"all of it again in {duration(float(quota.get('reset_s') or 0))}."
             )
     yield f"Score {float(record.get('score') or 0):.2f} (band {record.get('band', 'low')}){_cluster(record)}."
-    for item in record.get("evidence", ()):
-        yield f"Evidence: {item.get('signal')} ({item.get('group')}) {float(item.get('nats') or 0):+.2f} nats: {item.get('reason')}"
+    yield from _evidence(record.get("evidence", ()))
     for rule, would in record.get("shadow", ()):
         yield f"In shadow: {rule!r} would have said {would}."
     if record.get("grant"):
@@ -85,6 +84,22 @@ def _lines(record: JSONObject) -> Iterator[str]:
         )
     if account and action != "allow" and not fault and (record.get("rule") or record.get("evidence")):
         yield f"If this is a mistake: guard forgive {account}    or for good: guard grant {account} --why …"
+    if record.get("cluster"):
+        cluster = record["cluster"]
+        yield f"All of the cluster: guard clusters {cluster}    if all of it is a mistake: guard forgive cluster:{cluster}"
+
+
+def _evidence(items: Sequence[JSONObject]) -> Iterator[str]:
+    """The evidence, kind by kind, the heaviest kind first; where a kind has several signals, their sum before them."""
+    kinds: dict[str, list[JSONObject]] = {}
+    for item in items:
+        kinds.setdefault(str(item.get("group")), []).append(item)
+    sums = {kind: sum(float(item.get("nats") or 0) for item in found) for kind, found in kinds.items()}
+    for kind in sorted(kinds, key=lambda name: (-sums[name], name)):
+        if len(kinds[kind]) > 1:
+            yield f"Evidence of {kind}, {len(kinds[kind])} signals, {sums[kind]:+.2f} nats:"
+        for item in kinds[kind]:
+            yield f"Evidence: {item.get('signal')} ({kind}) {float(item.get('nats') or 0):+.2f} nats: {item.get('reason')}"
 
 
 def _because(record: JSONObject) -> str:

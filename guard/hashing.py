@@ -15,13 +15,14 @@ REPLAY_KEY = b"guard replay key: fixed and published"
 class HashKey:
     """Makes identifiers (32 hex digits) and facets (64-bit integers) from bytes."""
 
-    __slots__ = ("_facets", "_ids")
+    __slots__ = ("_facets", "_ids", "_talk", "sketch_secret")
 
     def __init__(self, secret: bytes) -> None:
         """``secret`` is any non-empty byte string; it is condensed to 64 bytes first."""
         if not secret:
             raise ValueError("the hashing key is empty")
         key = blake2b(secret, digest_size=64, person=b"guard key").digest()
+        self.sketch_secret = blake2b(digest_size=32, key=key, person=b"sketch").digest()
         kinds = (
             "account",
             "credential",
@@ -35,7 +36,21 @@ class HashKey:
             "audit",
         )
         self._ids = {kind: blake2b(digest_size=16, key=key, person=f"id:{kind}"[:16].encode()) for kind in kinds}
-        facets = ("system", "tools", "parameters", "stack", "digest")
+        self._talk = blake2b(digest_size=8, key=key, person=b"talk")
+        facets = (
+            "system",
+            "tools",
+            "parameters",
+            "stack",
+            "digest",
+            "slot",
+            "texts",
+            "payment",
+            "signup",
+            "org",
+            "network",
+            "model",
+        )
         self._facets = {kind: blake2b(digest_size=8, key=key, person=f"facet:{kind}"[:16].encode()) for kind in facets}
 
     def identifier(self, kind: str, value: bytes) -> str:
@@ -43,6 +58,12 @@ class HashKey:
         state = self._ids[kind].copy()
         state.update(value)
         return state.hexdigest()
+
+    def conversation(self, account: str) -> blake2b:
+        """A hash to which the turns of an account's conversation are added; 8 bytes long."""
+        state = self._talk.copy()
+        state.update(account.encode())
+        return state
 
     def facet(self, kind: str, value: bytes) -> int:
         """An unsigned 64-bit integer that stands for ``value`` as a trait of that ``kind``."""

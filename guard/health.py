@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from guard.metrics import Metrics
@@ -11,10 +12,14 @@ from guard.types import JSONObject
 
 
 class Surroundings(NamedTuple):
-    """What the edge knows and the core doesn't, in sentences: ``degraded`` is broken now, ``warnings`` will cost later."""
+    """What the edge knows and the core doesn't, in sentences: ``degraded`` is broken now, ``warnings`` will cost later.
+
+    ``looking``: how recognition keeps up, in numbers (busy_s, period_s, lengthened, longest_slice_s).
+    """
 
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    looking: Mapping[str, float] = MappingProxyType({})
 
 
 def health(
@@ -28,6 +33,7 @@ def health(
 ) -> JSONObject:
     """Everything about a guard's condition, for people (``because``, ``warnings``) and programs.
 
+    ``learning``: too little has been seen yet for anything but verdicts (no ceilings, no pool).
     ``numbers`` are ``Guard.status``'s; ``stale`` says why the policy file could not be taken up (``""``: it could).
     """
     broken, warnings = list(surroundings.degraded), list(surroundings.warnings)
@@ -46,11 +52,14 @@ def health(
         warnings.append("no audit is kept: set [audit] file or [state] dir")
     if metrics.unprotected:
         warnings.append(f"JSON POSTs to paths that guard does not protect: {metrics.unprotected}")
+    recognition = numbers.get("recognition")
     return {
+        "learning": bool(recognition.get("learning")) if isinstance(recognition, dict) else False,
         "health": "degraded" if broken else "ok",
         "because": broken,
         "warnings": warnings,
         **numbers,
+        **({"recognition": {**recognition, **surroundings.looking}} if isinstance(recognition, dict) else {}),
         "stale_policy": bool(stale),
         "exchanges": metrics.counts(),
         "unprotected_posts": metrics.unprotected,

@@ -6,7 +6,7 @@ The edges (middleware, gateway, demo) hold one of these, tell it what happened t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from logging import WARNING
 from pathlib import Path
 from time import perf_counter
@@ -17,13 +17,17 @@ from guard.clock import Clock
 from guard.contracts import Keeper
 from guard.control import Control
 from guard.errors import BadExchange, StateError
+from guard.feedback import Feedback
 from guard.fingerprint import dump
 from guard.health import Surroundings
 from guard.keys import find_key
 from guard.logs import Log
 from guard.metrics import Metrics
+from guard.pacing import Pace
 from guard.pipeline import Compiled, Guard
-from guard.recorder import AuditLog, ExchangeRecorder
+from guard.recognition.dossier import bands
+from guard.recognition.ring import BATCH, BATCH_S
+from guard.recorder import AuditLog, Entry, ExchangeRecorder
 from guard.registry import discover
 from guard.reload import PolicyFile, ReloadOutcome
 from guard.routes import NOT_PROTECTED, NotProtected
@@ -38,6 +42,11 @@ _PRE_RESOLVED = (
 )
 # Bodies of the largest size that may be half read at once; the next one is told to come back.
 _BODIES_AT_ONCE = 8
+# Recognition's share of a core, and what writing its findings down may cost.
+_RECOGNITION_SHARE = 0.1
+_KEEPING_SHARE = 0.02
+_KEEPING_BYTES_PER_S = 1024 * 1024
+_FINDINGS = "recognition"
 _NO_STATE = "no [state] dir: a restart gives every account its whole allowance again and forgets evidence and grants"
 
 
@@ -59,8 +68,17 @@ class Installation:
         self._trouble: dict[str, str] = {}
         if not state_dir:
             claim_only_worker(os.environ)
-        self._state = StateDir(state_dir, found.key.identifier("reference", b"state")) if state_dir else None
+        self._state = self._findings = None
+        if state_dir:
+            mark = found.key.identifier("reference", b"state")
+            self._state = StateDir(state_dir, mark)
+            self._findings = StateDir(Path(state_dir) / _FINDINGS, mark)
         self._written_at = now
+        self._spoken = 0
+        self._keeping = Pace(in_force.state.snapshot_s, _KEEPING_SHARE)
+        self._pace = Pace(BATCH_S, _RECOGNITION_SHARE)
+        self.wake: Callable[[], None] = _nobody
+        """Called when a batch for recognition is full before its time."""
         self.reading_bytes = 0
         """What unfinished bodies hold at this moment, all together."""
         self.most_reading_bytes = _BODIES_AT_ONCE * in_force.body.max_bytes
@@ -69,12 +87,12 @@ class Installation:
         self.metrics = Metrics(dialects=discover("dialects"), reasons=signals, start=now)
         self.audit = AuditLog(in_force.audit, found.key, state_dir=state_dir)
         self.audit.use(in_force)
-        self.recorder = ExchangeRecorder(in_force.record)
+        self.recorder = ExchangeRecorder(in_force.record, dump)
         self.recorder.use(in_force)
         self._records = self.recorder.wants
         self.guard = Guard(in_force, key=found.key, start=now, on_fault=self._fault)
-        if self._state is not None:
-            self._restore(self._state, now)
+        if self._state is not None and self._findings is not None:
+            self._restore(self._state, self._findings, now)
         else:
             self._warnings.append(_NO_STATE)
         self.control = Control(
@@ -84,6 +102,7 @@ class Installation:
             reload=self._reload_now,
             recorder=self.recorder,
             surroundings=self._surroundings,
+            feedback=Feedback(state_dir),
             log=self.log,
             start=now,
         )
@@ -116,8 +135,8 @@ class Installation:
 
     def decide(
         self, exchange: Exchange, compiled: Compiled, plain: bytes, headers: Headers = ()
-    ) -> tuple[Receipt, int]:
-        """Decides, and notes the decision wherever it is noted; the receipt and the record's number (for ``settle``).
+    ) -> tuple[Receipt, Entry | None]:
+        """Decides, and notes the decision wherever it is noted; the receipt and the log's entry (for ``settle``).
 
         ``plain`` and ``headers`` are the client's, for a record that keeps bodies.
         """
@@ -125,22 +144,24 @@ class Installation:
         receipt = self.guard.decide(exchange, self.clock.now(), compiled)
         self.metrics.decided(receipt, perf_counter() - began)
         self.audit.exchange(receipt)
+        if self.guard.recognition.waiting >= BATCH and not self._pace.lags:
+            self.wake()
         if not self._records:
-            return receipt, 0
+            return receipt, None
         if self._records == "features" or exchange.fault is not None:
-            return receipt, self.recorder.begin(receipt, dump(exchange.features))
+            return receipt, self.recorder.begin(receipt)
         try:
             body = parse(plain, compiled.policy.body)
         except BadExchange:
-            return receipt, 0  # a flat-cost route: it has no body that guard reads
+            return receipt, None  # a flat-cost route: it has no body that guard reads
         return receipt, self.recorder.begin(receipt, body, headers)
 
-    def settle(self, receipt: Receipt, usage: Usage, record: int, *, cut: bool = False) -> None:
+    def settle(self, receipt: Receipt, usage: Usage, entry: Entry | None, *, cut: bool = False) -> None:
         """DONE: books what the exchange came to, everywhere."""
         self.guard.settle(receipt, usage, self.clock.now())
         self.metrics.settled(receipt, usage, cut=cut)
-        if record:
-            self.recorder.end(record, usage)
+        if entry is not None:
+            entry.usage = usage
 
     def warn(self, *sentences: str) -> None:
         """Adds to what ``guard status`` warns of."""
@@ -155,6 +176,7 @@ class Installation:
 
     def tick(self, now: float, *, hangup: bool = False) -> Iterator[None]:
         """Does what is due, in slices of at most a few milliseconds; ``hangup``: read the policy file now."""
+        yield from self.recognise(now)
         if self._file is not None:
             before = self.guard.policy
             self._take_up(
@@ -162,20 +184,37 @@ class Installation:
             )
             yield
         self.audit.flush(now)
-        self.recorder.flush(now)
+        yield from self.recorder.flushing(now)
         if isinstance(self.guard.store, Keeper):
             self.metrics.overflow = self.guard.store.counts()["overflowed"]
         yield
         if self._state is not None and now - self._written_at >= self.guard.policy.state.snapshot_s:
             yield from self._write(self._state, now)
+            # An account that was erased must not come back from what was written before.
+            spoken = self.guard.recognition.pardons.spoken != self._spoken
+            if self._findings is not None and (spoken or self._keeping.due(now)):
+                yield from self._write_findings(self._findings, now)
+
+    def recognise(self, now: float) -> Iterator[None]:
+        """Recognition's work that is due, in slices of at most two milliseconds, and no more than a tenth of a core."""
+        if self._pace.due(now) or not self._pace.lags:
+            was_lagging = self._pace.lags
+            yield from self._pace.round(self.guard.recognise(now), now)
+            if self._pace.lags and not was_lagging:
+                self.log.event("warning", now, WARNING, what=self._lag())
+
+    def wait_s(self, now: float) -> float:
+        """How long nothing of recognition's will be due, a quarter of a second at most."""
+        due_at = max(self.guard.recognition.ring.due_at, self._pace.next_at if self._pace.lags else now)
+        return min(BATCH_S, max(0.0, due_at - now))
 
     def flush(self) -> None:
         """Writes everything that waits, state included. Never raises for the disk."""
         now = self.clock.now()
         self.audit.flush(now, force=True)
         self.recorder.flush(now, force=True)
-        if self._state is not None:
-            for _ in self._write(self._state, now):
+        if self._state is not None and self._findings is not None:
+            for _ in (*self._write(self._state, now), *self._write_findings(self._findings, now)):
                 pass
 
     def close(self) -> None:
@@ -183,11 +222,16 @@ class Installation:
         now = self.clock.now()
         self.audit.event("stop", now)
         self.log.event("stop", now)
-        if self._state is not None:
-            for _ in self._write(self._state, now):
+        if self._state is not None and self._findings is not None:
+            for _ in (
+                *self.guard.recognise(now),
+                *self._write(self._state, now),
+                *self._write_findings(self._findings, now, whole=True),
+            ):
                 pass
             self._state.close()
-            self._state = None
+            self._findings.close()
+            self._state = self._findings = None
         self.recorder.close(now)
         self.audit.close(now)
 
@@ -201,16 +245,31 @@ class Installation:
             self._trouble["snapshot"] = f"state can't be saved: {error}"
             self.log.event("snapshot_failed", now, WARNING, why=str(error))
 
+    def _write_findings(self, state: StateDir, now: float, *, whole: bool = False) -> Iterator[None]:
+        """As often as costs no more than a fiftieth of a core and a megabyte a second."""
+        self._spoken = self.guard.recognition.pardons.spoken
+        pieces = (("findings", piece) for piece in self.guard.findings(whole=whole))
+        try:
+            yield from self._keeping.round(state.writing(pieces, now), now)
+            self._keeping.no_sooner(now + state.size_bytes / _KEEPING_BYTES_PER_S)
+            self._trouble.pop("findings", None)
+        except StateError as error:
+            self._snapshot_failures += 1
+            self._trouble["findings"] = f"what recognition found can't be saved: {error}"
+            self.log.event("snapshot_failed", now, WARNING, why=str(error))
+
     def _pieces(self) -> Iterator[tuple[str, Any]]:
         yield "guard", self.guard.snapshot()
+        for piece in self.guard.verdicts():
+            yield "verdicts", piece
         if isinstance(self.guard.store, Keeper):
             for piece in self.guard.store.pieces():
                 yield "limits", piece
 
-    def _restore(self, state: StateDir, now: float) -> None:
-        kept = state.read()
-        if kept.trouble:
-            self._warnings.append(kept.trouble)
+    def _restore(self, state: StateDir, findings: StateDir, now: float) -> None:
+        kept, found = state.read(), findings.read()
+        self._warnings.extend(filter(None, (kept.trouble, found.trouble)))
+        self.guard.resume(found.pieces.get("findings", ()), kept.pieces.get("verdicts", ()))
         for piece in kept.pieces.get("guard", ()):
             self.guard.restore(piece, now)
         if isinstance(self.guard.store, Keeper):
@@ -257,7 +316,24 @@ class Installation:
         warnings = list(self._warnings)
         if self.guard.compiled.caller.pre_resolved:
             warnings.append(_PRE_RESOLVED)
-        return Surroundings(tuple(self._trouble.values()), tuple(warnings))
+        if self._pace.lags:
+            warnings.append(self._lag())
+        if self.guard.recognition.lost:
+            warnings.append(f"recognition was too far behind and never saw {self.guard.recognition.lost} exchanges")
+        pace = self._pace
+        looking = {
+            "busy_s": round(pace.busy_s, 3),
+            "period_s": round(pace.period_s, 3),
+            "lengthened": pace.lengthened,
+            "longest_slice_s": round(pace.longest_slice_s, 5),
+        }
+        return Surroundings(tuple(self._trouble.values()), tuple(warnings), looking)
+
+    def _lag(self) -> str:
+        return (
+            f"recognition needs more than a tenth of a core: it looks every {self._pace.period_s:.3g} s, "
+            f"{self.guard.recognition.waiting} exchanges wait"
+        )
 
     def _watch(self, policy: Policy) -> None:
         metrics = self.metrics
@@ -272,4 +348,17 @@ class Installation:
         metrics.watch("audit_suppressed_total", lambda: float(self.audit.suppressed))
         metrics.watch("audit_failures_total", lambda: float(self.audit.failures))
         metrics.watch("audit_lost_total", lambda: float(self.audit.lost))
+        recognition, parts = self.guard.recognition, self.guard.recognition.parts()
+        metrics.watch_clusters(lambda: bands(recognition.clusters))
+        metrics.watch("families", lambda: float(len(parts.families)))
+        metrics.watch("groups", lambda: float(len(parts.groups)))
+        metrics.watch("traits", lambda: float(len(recognition.clusters.traits)))
+        metrics.watch("recognition_waiting", lambda: float(recognition.waiting))
+        metrics.watch("recognition_lost_total", lambda: float(recognition.lost))
+        metrics.watch("recognition_busy_seconds_total", lambda: self._pace.busy_s)
+        metrics.watch("recognition_lengthened_total", lambda: float(self._pace.lengthened))
         metrics.watch("record_lost_total", lambda: float(self.recorder.lost))
+
+
+def _nobody() -> None:
+    """Nothing runs beside the requests yet: the batch waits."""

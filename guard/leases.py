@@ -47,8 +47,14 @@ class Leases:
     def close(self, lease: int) -> Lease | None:
         """Ends a lease and gives back its slots; None where there is none of that number any more."""
         held = self.under_way.pop(lease, None)
-        if held is not None and held[2]:
-            self._release(held[2])
+        if held is not None:
+            in_use = self.in_use
+            for slot in held[2]:
+                left = in_use[slot] - 1
+                if left:
+                    in_use[slot] = left
+                else:
+                    del in_use[slot]
         return held
 
     def hold(self, lease: int, ends_at: float) -> None:
@@ -74,12 +80,3 @@ class Leases:
             else:
                 self.close(lease)
         self.next_end = min(ends[0][0] if ends else inf, self._unsorted_end)
-
-    def _release(self, slots: list[Slot]) -> None:
-        in_use = self.in_use
-        for slot in slots:
-            left = in_use[slot] - 1
-            if left:
-                in_use[slot] = left
-            else:
-                del in_use[slot]

@@ -23,7 +23,9 @@ from guard.conditions import View
 from guard.contracts import Bill, Charge, Slots, Spent, Store
 from guard.settings import Policy
 from guard.tariffs import groups, subject
+from guard.together import Looked, Shared, Together
 from guard.types import Account, Assessment, Exchange, Features, Quota, Receipt, Reserved, Usage
+from guard.unions import Unions
 
 # No answer and no input is longer; what claims to be is a fault in the app's report.
 MOST_TOKENS = 2_000_000
@@ -51,6 +53,8 @@ class Admission(NamedTuple):
     shadow: tuple[str, ...] = ()
     bills: Sequence[Bill] = ()
     levels: tuple[float, ...] = ()
+    shared: tuple[Shared, ...] = ()
+    """What was booked in the account's cluster. Its quotas are nobody's to read: they would tell that there is a cluster."""
 
     @property
     def charges(self) -> list[Charge]:
@@ -61,7 +65,7 @@ class Admission(NamedTuple):
     @property
     def reserved(self) -> Sequence[Reserved]:
         """What was taken."""
-        return Reservation(self.bills, self.shadow) if self.admitted else ()
+        return Reservation(self.bills, self.shadow, self.shared) if self.admitted else ()
 
     @property
     def quotas(self) -> tuple[Quota, ...]:
@@ -78,11 +82,12 @@ class Admission(NamedTuple):
 class Reservation(Sequence[Reserved]):
     """What was taken, charge by charge, for those who look: to settle it the lease is enough."""
 
-    __slots__ = ("_bills", "_spared")
+    __slots__ = ("_bills", "_shared", "_spared")
 
-    def __init__(self, bills: Sequence[Bill], spared: tuple[str, ...]) -> None:
+    def __init__(self, bills: Sequence[Bill], spared: tuple[str, ...], shared: tuple[Shared, ...] = ()) -> None:
         self._bills = bills
         self._spared = spared
+        self._shared = shared
 
     def _all(self) -> list[Reserved]:
         return [
@@ -91,6 +96,11 @@ class Reservation(Sequence[Reserved]):
             for charge in bill.charges()
             if charge.book and charge.meter[0] not in self._spared
         ]
+
+    def release(self) -> tuple[Shared, ...]:
+        """What is booked in the account's cluster; once, since it is settled once."""
+        shared, self._shared = self._shared, ()
+        return shared
 
     def __len__(self) -> int:
         return len(self._all())
@@ -105,13 +115,24 @@ class Limiter:
     Conditions must be bound (``conditions.bind``).
     """
 
-    __slots__ = ("_default_output", "_groups", "_lease_s", "_priced", "_prices", "_rates", "_refusals", "_store")
+    __slots__ = (
+        "_default_output",
+        "_groups",
+        "_lease_s",
+        "_priced",
+        "_prices",
+        "_rates",
+        "_refusals",
+        "_store",
+        "_together",
+    )
 
-    def __init__(self, policy: Policy, store: Store) -> None:
+    def __init__(self, policy: Policy, store: Store, unions: Unions | None = None) -> None:
         self._store = store
+        self._together = Together(policy.limits, Unions(policy.state.max_accounts) if unions is None else unions)
         self._lease_s = policy.state.lease_s
         self._default_output = policy.default_output_tokens
-        self._groups = tuple(groups(policy.limits))
+        self._groups = tuple(groups([limit for limit in policy.limits if "cluster" not in limit.per]))
         self._rates = {
             (meter.limit, meter.unit, meter.ordinal): meter.rate_per_s
             for group in self._groups
@@ -153,8 +174,15 @@ class Limiter:
             else:
                 tariff = tariffs[0]
             bills.append(_made(Bill, (tariff, whose, costs, factor if personal else 1.0, account.shard)))
+        together = _ALONE
+        if assessment.cluster is not None and self._together.any and not (stranger or granted):
+            together = self._together.look(exchange, assessment, costs, now)
+            if together.limit:
+                wait_s = self._spread(account, together.retry_after_s)
+                return Admission(False, together.limit, together.unit, wait_s, shadow=together.shadow)
         if not bills:
-            return _UNLIMITED
+            self._together.take(together.shared, now)
+            return _UNLIMITED if together is _ALONE else Admission(True, shadow=together.shadow, shared=together.shared)
         taken, lease = self._store.take(bills, _made(Slots, ((), now + self._lease_s)), now)
         refused, wait_s, levels, _, lacking = taken
         spared: tuple[str, ...] = ()
@@ -165,11 +193,16 @@ class Limiter:
             limit, unit = _limit(bills, refused)
             wait_s = self._spread(account, wait_s)
             return _made(Admission, (False, limit, unit, wait_s, (), 0, spared, bills, levels))
-        return _made(Admission, (True, "", "", 0.0, tuple(pending), lease, spared, bills, levels))
+        if together is not _ALONE:
+            self._together.take(together.shared, now)
+            spared += together.shadow
+        return _made(Admission, (True, "", "", 0.0, tuple(pending), lease, spared, bills, levels, together.shared))
 
     def settle(self, receipt: Receipt, usage: Usage, now: float) -> None:
         """Corrects what was reserved to what the exchange came to, and gives back its slots. A second call changes nothing."""
-        if not receipt.lease:
+        reserved = receipt.reserved
+        shared = reserved.release() if isinstance(reserved, Reservation) else ()
+        if not (receipt.lease or shared):
             return
         exchange = receipt.exchange
         status = usage.status
@@ -178,7 +211,9 @@ class Limiter:
         actual = self._actual(exchange.features, usage)
         # Accepted: what it has used moves from the strangers' meters to an account's.
         back = not usage.forwarded or (accepted and exchange.account.status == "provisional")
-        settled = self._store.settle(_NOTHING_SPENT if back else actual, receipt.lease, now)
+        spent = _NOTHING_SPENT if back else actual
+        self._together.settle(shared, spent, now)
+        settled = self._store.settle(spent, receipt.lease, now) if receipt.lease else False
         if settled and accepted and receipt.pending:
             self._book(receipt.pending, actual, now)
 
@@ -240,6 +275,7 @@ class Limiter:
 
 
 _UNLIMITED = Admission(True)
+_ALONE = Looked()
 
 
 def _believable(tokens: int) -> int:

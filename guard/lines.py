@@ -48,6 +48,7 @@ EVENTS = frozenset(
             "grant",
             "revoke",
             "forgive",
+            "feedback",
             "block",
             "erase",
         ),

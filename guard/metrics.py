@@ -18,6 +18,7 @@ ever holds an account, an address, a path or a model.
     guard_overflow_total                                 charges to the shared meter of accounts there is no room to track
     guard_reloads_total{result}                          ok, failed
     guard_decision_seconds                               histogram of what a decision took
+    guard_clusters{band}                                 clusters of accounts held to be one operator's
     guard_in_flight, guard_mode{mode}, guard_policy_info{digest}, guard_start_time_seconds
     guard_<watched>                                      read when scraped: ``WATCHED``
 """
@@ -25,7 +26,7 @@ ever holds an account, an address, a path or a model.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -52,6 +53,7 @@ STAGES = (
         "dialect",
         "fingerprint",
         "scoring",
+        "recognition",
         "policy",
         "limiter",
         "policy or limits",
@@ -72,6 +74,13 @@ WATCHED = MappingProxyType(
         "audit_failures_total": (True, "Failed writes of the audit"),
         "audit_lost_total": (True, "Audit lines that could not be kept"),
         "record_lost_total": (True, "Lines of the exchange log that could not be kept"),
+        "families": (False, "Traits that three accounts or more have shown"),
+        "groups": (False, "Families whose latest exchanges are weighed"),
+        "traits": (False, "Traits by which exchanges are told to be a cluster's"),
+        "recognition_waiting": (False, "Exchanges that recognition has still to look at"),
+        "recognition_lost_total": (True, "Exchanges that recognition never saw because it was too far behind"),
+        "recognition_busy_seconds_total": (True, "What recognition took beside the requests"),
+        "recognition_lengthened_total": (True, "Rounds of recognition that took more than a tenth of a core"),
     }
 )
 # Reasons that guard's own parts give; signals, and the policy's rules and limits, are added by ``expect``.
@@ -116,6 +125,7 @@ class Metrics(Collector):
         self._buckets = [0] * (len(DECISION_BUCKETS_S) + 1)
         self._seconds = 0.0
         self._watched: dict[str, Callable[[], float]] = {}
+        self._clusters: Callable[[], Mapping[str, int]] = dict
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -174,6 +184,10 @@ class Metrics(Collector):
         """Asks for the mode in force at each scrape."""
         self._mode = read
 
+    def watch_clusters(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Asks for the number of clusters in each band at each scrape."""
+        self._clusters = read
+
     def watch(self, name: str, read: Callable[[], float]) -> None:
         """Reads that number at each scrape. ``name`` is one of ``WATCHED`` (else ``ValueError``)."""
         if name not in WATCHED:
@@ -223,6 +237,13 @@ class Metrics(Collector):
         for name in MODES:
             mode.add_metric((name,), float(name == now))
         yield mode
+        clusters = GaugeMetricFamily(
+            "guard_clusters", "Clusters of accounts held to be one operator's", labels=("band",)
+        )
+        found = self._clusters()
+        for name in BANDS[2:]:
+            clusters.add_metric((name,), float(found.get(name, 0)))
+        yield clusters
         yield InfoMetricFamily("guard_policy", "The policy in force", value={"digest": self.digest})
         yield GaugeMetricFamily(
             "guard_start_time_seconds", "When this guard started, seconds since 1970", value=self._start

@@ -18,6 +18,8 @@ from guard.types import UNKNOWN, Peer
 _NOBODY = Peer()
 _X_FORWARDED_FOR = b"x-forwarded-for"
 _LOOPBACK = Address("127.0.0.1", "127.0.0.1", True)
+# As many clients as are about at one time; each takes about 300 bytes.
+_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 256
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
@@ -46,10 +48,10 @@ class Peers:
         names = [header.lower().encode("latin-1") for header in headers]
         self._address, self._country, self._asn, self._asn_kind, self._ja4 = names
         self._facts = any(names[1:])
-        self._direct: Recent[str, Peer] = Recent(1024)
-        self._behind: Recent[str, Peer] = Recent(1024)
-        self._silent: Recent[str, Peer] = Recent(1024)
-        self._believed: Recent[tuple[str, bytes], Address] = Recent(1024)
+        self._direct: Recent[str, Peer] = Recent(_REMEMBERED)
+        self._behind: Recent[str, Peer] = Recent(_REMEMBERED)
+        self._silent: Recent[str, Peer] = Recent(_REMEMBERED)
+        self._believed: Recent[tuple[str, bytes], Address] = Recent(_REMEMBERED)
         self.pre_resolved = 0
 
     def silent(self, client: tuple[str, int] | None) -> Peer:

@@ -1,6 +1,6 @@
 """The file to read first: the order in which an exchange is judged, and nothing else.
 
-    scope ─► call ─► identity ─► body ─► dialect ─► fingerprint ─► scoring ─► policy ─► limits ─► Decision
+    scope ─► call ─► identity ─► body ─► dialect ─► fingerprint ─► recognition ─► scoring ─► policy ─► limits ─► Decision
      HEADERS                      BODY                              decide
 
 ``settle`` closes it: what was reserved becomes what was used. ``Guard`` is synchronous and does no I/O; ASGI, files,
@@ -15,14 +15,14 @@ When a stage fails by a fault of guard's own, that is counted by stage (``faults
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from guard.body import parse
 from guard.call import Caller
 from guard.conditions import View, bind
-from guard.contracts import Action, Dialect, Forward, Keeper, Reply, Store
+from guard.contracts import Action, Dialect, Forward, GroupSignal, Keeper, Reply, Signal, Store
 from guard.decision import CONTAINING, Found, References, allowed, decide, refuse_fault
 from guard.errors import AdminError, BadExchange, StateError
 from guard.fingerprint import Fingerprinter
@@ -30,15 +30,21 @@ from guard.hashing import HashKey
 from guard.identity import Identities
 from guard.limiter import Admission, Limiter
 from guard.policy import Judge, Judgement
-from guard.registry import discover
+from guard.recognition import keeping, mercy
+from guard.recognition.ceilings import Over
+from guard.recognition.dossier import counts, dossier, listed
+from guard.recognition.recognition import Recognition
+from guard.recognition.verdicts import Clip, Weighing
+from guard.registry import discover, signals
 from guard.routes import FLAT, NO_DIALECT
 from guard.scoring import Scoring, read_weights
 from guard.settings import Grant, Policy
-from guard.types import Account, Call, Decision, Exchange, Features, JSONObject, Peer, Receipt, Route, Usage
+from guard.types import Account, Call, Decision, Exchange, Features, JSONObject, Receipt, Usage
+from guard.unions import Unions
+from guard.unjudged import UNREAD, faulty
 from guard.words import Block, Words, subjects
 
 ADMITTED = Admission(True)
-NOBODY = Account(key="", status="anonymous")
 OWN_FAULT = BadExchange(
     503, "guard_fault", "The request could not be checked. Try again in a moment.", "a stage of guard failed"
 )
@@ -79,14 +85,18 @@ class Guard:
         self.store: Store = discover("stores")["memory"](policy.state) if store is None else store
         self.dialects: Mapping[str, Dialect] = {name: plugin() for name, plugin in discover("dialects").items()}
         self._actions: dict[str, Action] = {name: plugin() for name, plugin in discover("actions").items()}
-        signals = [plugin() for plugin in discover("signals").values()]
-        groups = {signal.name: signal.group for signal in signals}
-        self._fingerprinter = Fingerprinter(key, signals)
-        self._scoring = Scoring(read_weights(policy.score.weights, groups), groups, policy.state.max_accounts)
+        readers, weighers = signals(Signal), signals(GroupSignal)
+        groups = {signal.name: signal.group for signal in readers}
+        weights = read_weights(policy.score.weights, groups | {signal.name: signal.group for signal in weighers})
+        self._fingerprinter = Fingerprinter(key, readers)
+        self._scoring = Scoring(weights, groups, policy.state.max_accounts)
+        clips = {name: Clip(**clip) for name, clip in weights.group_signals.items()}
+        self.recognition = Recognition(Weighing(weighers, clips, weights.caps), key, policy.state.max_accounts)
         self._references = References(key, start)
         self._on_fault = on_fault
         self.identities = Identities(policy, key)
         self.words = Words(policy, key)
+        self.unions = Unions(policy.state.max_accounts)
         self.compiled = self._compile(policy)
 
     @property
@@ -107,7 +117,7 @@ class Guard:
             dialect = call.route.dialect
             if dialect == FLAT:
                 return Exchange(
-                    account, call.peer, call.path, replace(_UNREAD, dialect=FLAT, input_tokens=call.route.flat_tokens)
+                    account, call.peer, call.path, replace(UNREAD, dialect=FLAT, input_tokens=call.route.flat_tokens)
                 )
             if dialect == NO_DIALECT:
                 raise BadExchange(
@@ -154,7 +164,8 @@ class Guard:
         grant = self.words.grant(account, now)
         granted = grant is not None
         try:
-            assessment = self._scoring.assess(exchange, now, granted=granted)
+            held = self.recognition.look(exchange, now, granted=granted)
+            assessment = self._scoring.assess(exchange, now, granted=granted, held=held)
         except Exception as error:
             self.fault("scoring", error)
             assessment = self._scoring.neutral
@@ -164,14 +175,17 @@ class Guard:
         else:
             judgement = Judgement("refuse", "block", reasons=("block",))
         action, rule, public, reasons, shadow, options, wait_s = judgement
+        over = None
         if enforced and action in CONTAINING:
             # Nothing is used, so nothing is reserved: a refusal costs the account no budget.
             admission = ADMITTED
         else:
             admission = compiled.limiter.take(exchange, assessment, now, granted=granted)
+            if admission.admitted and not granted:
+                over = self._over(exchange, now, enforced)
         if admission.shadow:
             shadow += tuple([(limit, "limit") for limit in admission.shadow])
-        if action == "allow" and admission.admitted and not granted and not shadow:
+        if action == "allow" and admission.admitted and over is None and not granted and not shadow:
             decision = allowed(assessment, reference, rule, enforced=enforced)
         else:
             found = Found(assessment, action, rule, public, reasons, shadow, options, wait_s)
@@ -182,10 +196,21 @@ class Guard:
                     limit_retry_after_s=admission.retry_after_s,
                     quotas=admission.quotas,
                 )
+            elif over is not None:
+                # What the limits have reserved comes back when the contained exchange is settled.
+                found = found._replace(limited=over.reason, limit_retry_after_s=over.wait_s)
             if grant is not None:
                 found = found._replace(grant=grant.subject, told=grant.told)
             decision = decide(found, reference, enforced=enforced)
         return Receipt(exchange, decision, now, admission.reserved, admission.pending, admission.lease)
+
+    def _over(self, exchange: Exchange, now: float, enforced: bool) -> Over | None:
+        """Ceilings and the pool; they fail open, for limits and verdicts still stand."""
+        try:
+            return self.recognition.over(exchange, now, enforced=enforced)
+        except Exception as error:
+            self.fault("ceilings", error)
+            return None
 
     def answer(self, decision: Decision, dialect: str) -> Forward | Reply:
         """What the edge writes for a decision in that dialect (``"flat"`` and unknown ones answer as ``json`` does)."""
@@ -220,6 +245,24 @@ class Guard:
             self.fault("settle", error)
         if usage.status != 200:
             self._scoring.failed(receipt.exchange, now)
+        if receipt.decision.cluster is not None and usage.forwarded:
+            self.recognition.clusters.book(receipt.decision.cluster, usage)
+
+    # -- beside the requests --------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> None:
+        """Does all of recognition's work that is due, to its end: what a replay does before each exchange. Never raises."""
+        try:
+            self.recognition.due(now)
+        except Exception as error:
+            self.fault("recognition", error)
+
+    def recognise(self, now: float) -> Iterator[None]:
+        """The same in slices of about a millisecond. Never raises; what failed is not tried again."""
+        try:
+            yield from self.recognition.work(now)
+        except Exception as error:
+            self.fault("recognition", error)
 
     # -- the operator's words -------------------------------------------------------------------------------------
 
@@ -237,7 +280,9 @@ class Guard:
     def grant(self, grant: Grant, now: float) -> str:
         """The operator's word that a subject may do what looks like extraction; its evidence is dropped."""
         name = self.words.speak(grant)
-        self.forgive(grant.subject, now)
+        for meant in subjects(grant.subject, self.key):
+            mercy.release(self.recognition, meant)
+            self._scoring.forgive(meant.partition(":")[2])
         return name
 
     def revoke(self, typed: str, now: float) -> bool:
@@ -249,19 +294,47 @@ class Guard:
         return self.words.refuse(typed, Block(why, until))
 
     def forgive(self, typed: str, now: float) -> int:
-        """Drops the evidence against an account and gives it back its full allowance; how many accounts it concerned."""
-        return sum(self._scoring.forgive(key) for key in self._accounts_meant(typed))
+        """Drops the evidence against an account, or against all accounts of ``cluster:<name>``, and gives them back their
+        full allowance; how many accounts it concerned. The same evidence does not convict them again.
+
+        Raises ``AdminError`` for a cluster that there is not.
+        """
+        kind, _, name = typed.partition(":")
+        if kind == "cluster":
+            freed = mercy.forgive_cluster(self.recognition, name, now)
+            if freed is None:
+                raise AdminError(f"there is no cluster {name[:80]}: `guard clusters` lists them")
+            for key in freed:
+                self._scoring.forgive(key)
+            return len(freed)
+        meant = self._accounts_meant(typed)
+        return sum(mercy.forgive(self.recognition, key, now) | self._scoring.forgive(key) for key in meant)
 
     def erase(self, typed: str, now: float) -> int:
         """Forgets an account altogether: evidence, limits, acceptance; how many things were forgotten."""
         meant = self._accounts_meant(typed)
-        return sum(self.store.forget(key) + self._scoring.erase(key) + self.identities.erase(key) for key in meant)
+        return sum(
+            self.store.forget(key)
+            + self._scoring.erase(key)
+            + self.identities.erase(key)
+            + mercy.erase(self.recognition, key)
+            for key in meant
+        )
 
     def _accounts_meant(self, typed: str) -> list[str]:
         names = [name.partition(":") for name in subjects(typed, self.key)]
         return [key for kind, _, key in names if kind == "account"]
 
     # -- state ----------------------------------------------------------------------------------------------------
+
+    def clusters(self, name: str, now: float) -> JSONObject:
+        """All clusters (``name`` ``""``), or the dossier of one. Raises ``AdminError`` where there is none of that name."""
+        if not name:
+            return listed(self.recognition)
+        found = dossier(self.recognition, name, now)
+        if found is None:
+            raise AdminError(f"there is no cluster {name[:80]}: `guard clusters` lists them")
+        return found
 
     def status(self, now: float) -> dict[str, object]:
         """What is held, in numbers. O(accounts): for the operator, not for the request path."""
@@ -274,6 +347,7 @@ class Guard:
             "accounts": len(self._scoring),
             "bands": self._scoring.bands(),
             "faults": dict(self.faults),
+            "recognition": counts(self.recognition, now),
             **self.words.counts(),
             **(self.store.counts() if isinstance(self.store, Keeper) else {}),
         }
@@ -285,6 +359,21 @@ class Guard:
             "words": self.words.snapshot(),
             "identities": self.identities.snapshot(),
         }
+
+    def verdicts(self) -> Iterator[dict[str, Any]]:
+        """What was found of accounts that act as one, as plain data for ``resume``; ``findings``: what it is found from."""
+        return keeping.verdicts(self.recognition)
+
+    def findings(self, *, whole: bool = False) -> Iterator[dict[str, Any]]:
+        """See ``recognition/keeping.py``."""
+        return keeping.findings(self.recognition, whole=whole)
+
+    def resume(self, findings: Iterable[dict[str, Any]], verdicts: Iterable[dict[str, Any]]) -> None:
+        """Takes both up. Raises ``StateError`` for what is none; then nothing of it is to be relied on."""
+        restoring = keeping.Restoring(self.recognition)
+        for piece in (*findings, *verdicts):
+            restoring.take(piece)
+        restoring.done()
 
     def restore(self, state: Mapping[str, Any], now: float) -> None:
         """Takes up a snapshot. Raises ``StateError`` for one that isn't; then nothing of it is to be relied on."""
@@ -298,17 +387,4 @@ class Guard:
     def _compile(self, policy: Policy) -> Compiled:
         bound = bind(policy, self.key)
         paths = {path: name for name, dialect in self.dialects.items() for path in dialect.paths}
-        return Compiled(bound, Caller(bound, paths), Judge(bound), Limiter(bound, self.store))
-
-
-def faulty(call: Call, account: Account, fault: BadExchange) -> Exchange:
-    """An exchange that can't be judged, for the record: whose, where from, and why."""
-    return Exchange(account, call.peer, call.path, replace(_UNREAD, dialect=call.route.dialect), fault)
-
-
-def unreadable(peer: Peer, route: Route, fault: BadExchange) -> Exchange:
-    """Likewise where not even the headers could be read."""
-    return Exchange(NOBODY, peer, route.pattern, replace(_UNREAD, dialect=route.dialect), fault)
-
-
-_UNREAD = Features(0, "", "", False, (), (), 0, 0)
+        return Compiled(bound, Caller(bound, paths), Judge(bound), Limiter(bound, self.store, self.unions))

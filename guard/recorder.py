@@ -1,7 +1,8 @@
 """Writes down what guard did: the audit (why was this exchange treated so?) and the exchange log (input of a replay).
 
 What stands in the lines, and what never does, is in ``lines.py``; the files are ``journal.py``'s. Here is when a line is
-written. On the request path a line is only rendered and queued; ``flush`` (the tick's) writes.
+written. On the request path nothing is written, and of the exchange log not even rendered: ``flush`` (the tick's) does that,
+many lines at a time, which takes half as long as one by one between other work.
 
 The audit keeps the operator's events in a file of their own beside the exchanges (``audit.operator.jsonl``), so that no
 flood of refusals washes them away. Of one account's exchanges at most 30 a minute are written (clients nobody has vouched
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -27,12 +28,13 @@ from guard import settings
 from guard.hashing import HashKey
 from guard.journal import Journal, Verdict, existing, search, verify
 from guard.lines import EVENTS, MAX_TEXT, PATH_WORDS, audit_line, request_line, with_response
-from guard.types import Headers, JSONObject, Receipt, Usage
+from guard.types import Exchange, Features, Headers, JSONObject, Receipt, Usage
 
 LINES_PER_ACCOUNT = 30
 PERIOD_S = 60.0
 MAX_COUNTED_ACCOUNTS = 8192
 MAX_HELD = 5000
+# Of lines with a body; without one an exchange holds a kilobyte or two.
 MAX_HELD_BYTES = 32 * 1024 * 1024
 MAX_HELD_S = 300.0
 
@@ -181,63 +183,76 @@ class AuditLog:
         self._period = now
 
 
+class Entry:
+    """One exchange of the log, from its decision until its line is written. ``usage`` is set when it is settled."""
+
+    __slots__ = ("at", "exchange", "line", "usage")
+
+    def __init__(self, at: float, exchange: Exchange, line: bytes) -> None:
+        self.at = at
+        self.exchange = exchange
+        self.line = line
+        """``b""``: it is made of the exchange's features when its turn comes."""
+        self.usage: Usage | None = None
+
+
 class ExchangeRecorder:
-    """The exchange log. ``begin`` at the decision, ``end`` when it is settled, in any order; lines keep the first order."""
+    """The exchange log. ``begin`` at the decision, ``usage`` of the entry when it is settled, in any order; lines keep the
+    first order. ``describe`` makes ``request.features`` of an exchange's features."""
 
-    __slots__ = ("_bodies", "_held", "_held_bytes", "_journal", "_next", "_words", "late", "skipped")
+    __slots__ = ("_bodies", "_describe", "_held", "_held_bytes", "_journal", "_words", "late", "skipped")
 
-    def __init__(self, record: settings.Record) -> None:
+    def __init__(self, record: settings.Record, describe: Callable[[Features], JSONObject]) -> None:
         self.late = 0
         """Lines written before their response was known."""
         self.skipped = 0
         """Requests that couldn't be judged, hence can't be replayed."""
         self._bodies = record.bodies
+        self._describe = describe
         self._journal = Journal(record.file, max_bytes=record.max_bytes, keep=record.keep) if record.file else None
-        self._held: deque[_Held] = deque()
+        self._held: deque[Entry] = deque()
         self._held_bytes = 0
-        self._next = 1
         self._words = PATH_WORDS
 
     def use(self, policy: settings.Policy) -> None:
-        """The policy whose routes may be shown in full from now on."""
+        """The policy whose routes may be shown in full from now on, also in lines that are not written yet."""
         self._words = _path_words(policy)
 
     @property
     def wants(self) -> str:
-        """What ``begin`` is to be given: ``"features"``, ``"body"``, or ``""`` where nothing is recorded."""
+        """What is recorded: ``"features"``, ``"body"`` (then ``begin`` is to be given it), or ``""``: nothing."""
         if self._journal is None:
             return ""
         return "body" if self._bodies else "features"
 
-    def begin(self, receipt: Receipt, content: JSONObject, headers: Headers = ()) -> int:
-        """Notes a decided exchange; returns its number for ``end`` (0: it is not recorded).
+    def begin(self, receipt: Receipt, body: JSONObject | None = None, headers: Headers = ()) -> Entry | None:
+        """Notes a decided exchange; None: it is not recorded.
 
-        ``content`` is what ``wants`` says: what ``fingerprint.dump`` makes of the features, or the parsed body. ``headers`` are only kept
-        beside a body. It is rendered at once: nothing of it is held.
+        A body is rendered at once, and nothing of it or of the ``headers`` beside it is held.
         """
         if self._journal is None:
-            return 0
-        if receipt.exchange.fault is not None:
+            return None
+        exchange = receipt.exchange
+        if exchange.fault is not None:
             self.skipped += 1
-            return 0
-        fields = request_line(
-            receipt.exchange, receipt.at, {self.wants: content}, headers if self._bodies else (), self._words
-        )
-        line = render(fields)
-        number = self._next
-        self._next += 1
-        self._held.append(_Held(receipt.at, line))
-        self._held_bytes += len(line)
-        return number
-
-    def end(self, number: int, usage: Usage) -> None:
-        """Notes what an exchange came to. Too late, or number 0: nothing happens."""
-        if number and 0 <= (place := number - self._next + len(self._held)) < len(self._held):
-            self._held[place].usage = usage
+            return None
+        line = b""
+        if body is not None:
+            line = render(request_line(exchange, receipt.at, {"body": body}, headers, self._words))
+            self._held_bytes += len(line)
+        entry = Entry(receipt.at, exchange, line)
+        self._held.append(entry)
+        return entry
 
     def flush(self, now: float, *, force: bool = False) -> None:
-        """Queues the lines whose turn it is and writes what is due. ``force``: every line that is held, settled or not."""
-        if self._journal is None:
+        """Writes what is due. ``force``: every line that is held, settled or not."""
+        for _ in self.flushing(now, force=force):
+            pass
+
+    def flushing(self, now: float, *, force: bool = False) -> Iterator[None]:
+        """As ``flush``, in steps of a millisecond or two: exchanges may come in between."""
+        journal = self._journal
+        if journal is None:
             return
         held = self._held
         while held:
@@ -249,10 +264,16 @@ class ExchangeRecorder:
                 self.late += 1
             held.popleft()
             self._held_bytes -= len(first.line)
-            self._journal.append(with_response(first.line, first.usage))
-            if self._journal.full:
-                self._journal.flush(now, force=True)
-        self._journal.flush(now, force=force)
+            journal.append(with_response(first.line or self._line(first), first.usage))
+            if journal.full:
+                journal.flush(now, force=True)
+                yield
+        journal.flush(now, force=force)
+
+    def _line(self, entry: Entry) -> bytes:
+        exchange = entry.exchange
+        content = {"features": self._describe(exchange.features)}
+        return render(request_line(exchange, entry.at, content, (), self._words))
 
     def close(self, now: float) -> None:
         """Writes everything and gives the file up."""
@@ -272,15 +293,6 @@ class ExchangeRecorder:
     @property
     def lost(self) -> int:
         return self._journal.lost if self._journal else 0
-
-
-class _Held:
-    __slots__ = ("at", "line", "usage")
-
-    def __init__(self, at: float, line: bytes) -> None:
-        self.at = at
-        self.line = line
-        self.usage: Usage | None = None
 
 
 def audit_path(audit: settings.Audit, state_dir: str) -> str:

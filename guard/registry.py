@@ -33,6 +33,11 @@ def discover(kind: str) -> MappingProxyType[str, type[Any]]:
     return MappingProxyType(found)
 
 
+def signals(contract: type[Any]) -> list[Any]:
+    """The signals of one contract (``Signal`` or ``GroupSignal``), made, by name."""
+    return [signal for plugin in discover("signals").values() if isinstance(signal := plugin(), contract)]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: ``did you mean 'budget'?``, or the valid names where none is near."""
     names = sorted(known)

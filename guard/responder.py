@@ -6,14 +6,14 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING
 
-from guard.body import BodyReader
+from guard.body import BodyReader, one_piece
 from guard.contracts import Reply
 from guard.eager import Waiting, first_step, rest
 from guard.errors import BadExchange
 from guard.identity import NeedsDescribe
-from guard.pipeline import NOBODY, faulty, unreadable
 from guard.stream import AnswerMeter
 from guard.types import Account, Call, Headers, Route, Usage
+from guard.unjudged import NOBODY, faulty, unreadable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,6 +38,7 @@ class Responder:
         "_complete",
         "_cut",
         "_dialect",
+        "_entry",
         "_extra",
         "_fed",
         "_hold_at",
@@ -47,7 +48,6 @@ class Responder:
         "_pending",
         "_receipt",
         "_receive",
-        "_record",
         "_scope",
         "_send",
         "_settled",
@@ -84,18 +84,19 @@ class Responder:
                 found = guard.identities.resolve(call, now)
                 account = await self._describe(found, call, now) if isinstance(found, NeedsDescribe) else found
                 bounds = compiled.policy.body
-                reader = BodyReader(bounds, call)
                 # Most requests are there whole when they are asked for, and a timer costs more than reading them.
                 first = first_step(self._receive())
-                if isinstance(first, Waiting) or not self._take(first, reader):
-                    await self._read(reader, first if isinstance(first, Waiting) else None, bounds.timeout_s)
-                plain = reader.plain()
+                if isinstance(first, Waiting) or first.get("more_body", False) or first["type"] == "http.disconnect":
+                    plain = await self._read(first, BodyReader(bounds, call), bounds.timeout_s)
+                else:
+                    self._pending.append(first)
+                    plain = one_piece(first.get("body", b""), bounds, call)
                 exchange = guard.read(call, account, plain, compiled)
             except BadExchange as fault:
                 exchange = faulty(call, account, fault)
             except _ClientLeft:
                 return
-        receipt, self._record = installation.decide(exchange, compiled, plain, self._scope["headers"])
+        receipt, self._entry = installation.decide(exchange, compiled, plain, self._scope["headers"])
         self._receipt = receipt
         self._scope.setdefault("state", {})["guard"] = receipt.decision
         if receipt.decision.action != "allow":
@@ -105,7 +106,7 @@ class Responder:
                 await self._reply(answer)
                 return
             self._extra = answer.headers
-        self._dialect = guard.dialects.get(route.dialect, guard.dialects["json"])
+        self._dialect = guard.dialects.get(route.dialect) or guard.dialects["json"]
         self._words = guard.words.version
         self._hold_at = receipt.at + HOLD_EVERY_S
         scope = self._scope
@@ -131,8 +132,8 @@ class Responder:
             return identities.failed(call, now)
         return identities.described(call, facts, now)
 
-    async def _read(self, reader: BodyReader, begun: Waiting | None, timeout_s: float) -> None:
-        """Reads the rest of the body within its bounds; ``begun``: its first message is still waited for.
+    async def _read(self, first: Message | Waiting, reader: BodyReader, timeout_s: float) -> bytes:
+        """Reads a body within its bounds, from its first message on, which may still be waited for.
 
         What was read is kept for the app, also where it can't be judged: in mode ``observe`` the app gets it all the same.
         """
@@ -140,7 +141,7 @@ class Responder:
         held = 0
         try:
             async with asyncio.timeout(timeout_s):
-                message = await rest(begun) if begun is not None else await self._receive()
+                message = await rest(first) if isinstance(first, Waiting) else first
                 while not self._take(message, reader):
                     size = len(message.get("body", b""))
                     held += size
@@ -154,6 +155,7 @@ class Responder:
             installation.reading_bytes -= held
             if self._messages > 1:
                 self._rejoin(reader)
+        return reader.plain()
 
     def _take(self, message: Message, reader: BodyReader) -> bool:
         """Takes one message of the request; True where it was the last. Of many messages only the bytes are held."""
@@ -222,7 +224,9 @@ class Responder:
             elif lower == b"content-encoding":
                 content_encoding = value
         self._meter = AnswerMeter(self._dialect, content_type, content_encoding)
-        self._installation.guard.identities.answered(self._receipt.exchange.account, status)
+        account = self._receipt.exchange.account
+        if account.status == "provisional":
+            self._installation.guard.identities.answered(account, status)
         return {**message, "headers": [*headers, *self._extra]} if self._extra else message
 
     async def _cut_short(self) -> bool:
@@ -259,7 +263,7 @@ class Responder:
         else:
             forwarded = not receipt.decision.contained
             usage = Usage(0, receipt.exchange.features.input_tokens if forwarded else 0, 0, False, False, forwarded)
-        self._installation.settle(receipt, usage, self._record, cut=self._cut)
+        self._installation.settle(receipt, usage, self._entry, cut=self._cut)
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:

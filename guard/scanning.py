@@ -1,73 +1,179 @@
-"""Scans text for a file of patterns, in time that is bounded also on text an attacker chooses.
+"""Scans text for every file of patterns at once, in time that is bounded also on text an attacker chooses.
 
-Hyperscan (Vectorscan) compiles all patterns into one automaton: no backtracking, so no pattern and no text can make it
-explode; look-around and back-references, which could, are rejected when the file is read.
+Hyperscan (Vectorscan) compiles all expressions of all files into one automaton: no backtracking, so no expression and no
+text can make it explode; look-around and back-references, which could, are rejected when the files are read. One pass
+over a text serves every signal that reads it.
+
+A pattern file (``guard/patterns/<name>.toml``, version 2) names *marks*: what a request of its kind says, with expressions
+for each language. A mark counts once, in whatever language and however often it is found. Expressions are
+matched without case on folded text (``plain``), so they are written folded and in lower case. The reading is
+1 − Π(1 − strength) over the marks found and over the sets of marks (``[[together]]``) of which all are found.
 """
 
 from __future__ import annotations
 
+import re
+import threading
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import hyperscan
 
 from guard.errors import InstallError
 
-_BYTES = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
-_UNICODE = _BYTES | hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+VERSION = 2
+_FLAGS = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_UTF8
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 class Patterns:
-    """One compiled pattern file of ``guard/patterns/``. Belongs to one thread (the scratch space is its own)."""
+    """The readings of one file of ``guard/patterns/``."""
 
-    __slots__ = ("_ascii", "_ascii_scratch", "_strengths", "_unicode", "_unicode_scratch")
+    __slots__ = ("_bit", "_scan", "_sets")
 
     def __init__(self, name: str) -> None:
-        """``name`` is the file's name without its ending. Raises ``InstallError`` for a file that can't be used."""
-        self._strengths, self._unicode, self._ascii = _compiled(name)
-        self._unicode_scratch = hyperscan.Scratch(self._unicode)
-        self._ascii_scratch = hyperscan.Scratch(self._ascii)
+        """``name`` is the file's name without its ending. Raises ``InstallError`` for files that can't be used."""
+        library = _library()
+        if name not in library.sets:
+            raise InstallError(f"there is no pattern file {name}.toml; there are: {', '.join(library.sets)}")
+        self._sets = library.sets[name]
+        self._bit = 1 << list(library.sets).index(name)
+        self._scan = _scan()
 
     def reading(self, text: bytes) -> float:
-        """1 − Π(1 − strength) over the patterns found in ``text`` (valid UTF-8); 0 where none is."""
-        found: list[int] = []
-        # On ASCII both find the same, and the automaton that knows no other letters takes a quarter of the time.
-        if text.isascii():
-            self._ascii.scan(text, _note, context=found, scratch=self._ascii_scratch)
-        else:
-            self._unicode.scan(text, _note, context=found, scratch=self._unicode_scratch)
+        """1 − Π(1 − strength) over what is found in ``text`` (valid UTF-8); 0 where nothing is."""
+        found = self._scan.marks(text, self._bit)
         if not found:
             return 0.0
         missing = 1.0
-        for id_ in found:
-            missing *= 1.0 - self._strengths[id_]
+        for marks, strength in self._sets:
+            if found & marks == marks:
+                missing *= 1.0 - strength
         return 1.0 - missing
 
 
+class _Library(NamedTuple):
+    """All pattern files, compiled. A mark is a bit; bits are numbered through all files."""
+
+    sets: dict[str, tuple[tuple[int, float], ...]]
+    """File → (marks that must all be found, strength)."""
+    bits: tuple[int, ...]
+    """Expression → its mark."""
+    automaton: hyperscan.Database
+
+
+class _Scan(threading.local):
+    """The last text that this thread scanned and the marks in it, kept until every file has read them.
+
+    Hyperscan's scratch space is one thread's, and so is this. Once the last file has read, the text is let go.
+    """
+
+    def __init__(self) -> None:
+        library = _library()
+        self._bits = library.bits
+        self._automaton = library.automaton
+        self._scratch = hyperscan.Scratch(library.automaton)
+        self._everybody = (1 << len(library.sets)) - 1
+        self._waiting = 0
+        self._text = b""
+        self._found = 0
+
+    def marks(self, text: bytes, reader: int) -> int:
+        """The marks in ``text``. A reader that asks again has it scanned again."""
+        if text is not self._text or not self._waiting & reader:
+            ids: list[int] = []
+            self._automaton.scan(text.lower(), _note, context=ids, scratch=self._scratch)
+            found = 0
+            bits = self._bits
+            for id_ in ids:
+                found |= bits[id_]
+            self._found = found
+            self._text = text
+            self._waiting = self._everybody
+        self._waiting &= ~reader
+        if not self._waiting:
+            self._text = b""
+        return self._found
+
+
 @cache
-def _compiled(name: str) -> tuple[tuple[float, ...], hyperscan.Database, hyperscan.Database]:
-    """The strengths and the automata of a file. Compiling takes half a second, and shipped files don't change."""
-    try:
-        table = tomllib.loads((files("guard") / "patterns" / f"{name}.toml").read_text(encoding="utf-8"))
-        rows = [(row["text"].encode(), float(row["strength"])) for row in table["pattern"]]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
-    automata = []
-    for flags in (_UNICODE, _BYTES):
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+def _scan() -> _Scan:
+    return _Scan()
+
+
+@cache
+def _library() -> _Library:
+    """Reads and compiles every pattern file. Takes about a second, and shipped files don't change."""
+    sets: dict[str, tuple[tuple[int, float], ...]] = {}
+    expressions: list[tuple[str, bytes]] = []
+    bits: list[int] = []
+    names: dict[str, int] = {}
+    folder = files("guard") / "patterns"
+    for name in sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")):
         try:
-            database.compile(
-                expressions=[text for text, _ in rows],
-                ids=list(range(len(rows))),
-                elements=len(rows),
-                flags=[flags] * len(rows),
+            table = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+            if table["version"] != VERSION:
+                raise ValueError(f"version {table['version']}; this guard reads version {VERSION}")
+            marks: dict[str, tuple[int, float]] = {}
+            for mark, row in table["marks"].items():
+                bit = names.setdefault(f"{name}/{mark}", 1 << len(names))
+                marks[mark] = bit, _strength(row["strength"])
+                for language, texts in row.items():
+                    if language != "strength":
+                        new = _expressions(language, texts)
+                        expressions += ((f"{name}.toml, mark {mark}, {language}", text) for text in new)
+                        bits += [bit] * len(new)
+            together = tuple(
+                (sum(marks[mark][0] for mark in set(row["marks"])), _strength(row["strength"]))
+                for row in table.get("together", ())
             )
-        except hyperscan.error as error:
-            raise InstallError(f"pattern file {name}.toml does not compile: {error}") from error
-        automata.append(database)
-    return tuple(strength for _, strength in rows), automata[0], automata[1]
+        except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
+        sets[name] = (*(pair for pair in marks.values() if pair[1]), *together)
+    return _Library(sets, tuple(bits), _compiled(expressions))
+
+
+def _strength(value: Any) -> float:
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"strength {value} must be at least 0 and below 1")
+    return float(value)
+
+
+def _expressions(language: str, texts: Any) -> list[bytes]:
+    if not _LANGUAGE.fullmatch(language):
+        raise ValueError(f"{language!r} is no language code")
+    texts = [texts] if isinstance(texts, str) else texts
+    for text in texts:
+        if text != text.lower():
+            raise ValueError(f"{text!r} must be in lower case")
+    return [text.encode() for text in texts]
+
+
+def _flags(expression: bytes) -> int:
+    # The text comes in lower case as far as ASCII goes, and automata without case are larger and slower.
+    if all(char.isascii() or char.upper() == char for char in expression.decode()):
+        return _FLAGS
+    return _FLAGS | hyperscan.HS_FLAG_CASELESS
+
+
+def _compiled(expressions: list[tuple[str, bytes]]) -> hyperscan.Database:
+    """One automaton for (where it stands, expression); ids count from 0."""
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(
+            expressions=[text for _, text in expressions],
+            ids=list(range(len(expressions))),
+            elements=len(expressions),
+            flags=[_flags(text) for _, text in expressions],
+        )
+    except hyperscan.error as error:
+        if len(expressions) > 1:  # the error doesn't say which one it was
+            for expression in expressions:
+                _compiled([expression])
+        raise InstallError(f"the expression of {expressions[0][0]} does not compile: {error}") from error
+    return database
 
 
 def _note(id_: int, start: int, end: int, flags: int, found: Any) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from math import exp
 from pathlib import Path
@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from guard.errors import InstallError
-from guard.types import BANDS, Assessment, Evidence, Exchange
+from guard.types import BANDS, Assessment, Evidence, Exchange, Held
 
 FACTOR_FLOOR = 0.02
 FACTOR_GROWTH_PER_S = 0.05 / 3600
@@ -42,6 +42,8 @@ class Weights:
     thresholds: tuple[float, float, float]
     caps: Mapping[str, float]
     signals: Mapping[str, tuple[float, float]]
+    group_signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Name → ``scale``, ``least`` and ``most`` of what a group signal says."""
 
     def band(self, score: float) -> int:
         """The index in ``types.BANDS`` of the band that ``score`` lies in."""
@@ -69,9 +71,15 @@ def read_weights(path: str, groups: Mapping[str, str]) -> Weights:
             signals=MappingProxyType(
                 {n: (float(w["present"]), float(w["absent"])) for n, w in table["signals"].items()}
             ),
+            group_signals=MappingProxyType(
+                {
+                    n: {key: float(w[key]) for key in ("scale", "least", "most")}
+                    for n, w in table.get("group_signals", {}).items()
+                }
+            ),
         )
         for signal, group in groups.items():
-            if signal not in weights.signals or group not in weights.caps:
+            if (signal not in weights.signals and signal not in weights.group_signals) or group not in weights.caps:
                 raise ValueError(f"no weight for signal {signal!r} of group {group!r}")
         if (
             not 0.0 < weights.thresholds[0] < weights.thresholds[1] < weights.thresholds[2] < 1.0
@@ -132,8 +140,11 @@ class Scoring:
         """The assessment of an exchange of which nothing is known, or could be found out."""
         return Assessment(self._neutral, self._neutral_band, 0.0)
 
-    def assess(self, exchange: Exchange, now: float, *, granted: bool) -> Assessment:
-        """Books the exchange's readings and returns what they make of its account. A grant keeps f at 1."""
+    def assess(self, exchange: Exchange, now: float, *, granted: bool, held: Held | None = None) -> Assessment:
+        """Books the exchange's readings and returns what they make of its account. A grant keeps f at 1.
+
+        ``held``: what recognition holds of the exchange; the higher of both scores counts.
+        """
         account = exchange.account
         record = self._accounts.get(account.key)
         readings = exchange.features.readings
@@ -141,7 +152,7 @@ class Scoring:
             record = _Record(now, len(self._names))
             if account.status != "provisional" and self._has_room():
                 self._accounts[account.key] = record
-        if record.calm and not readings:
+        if record.calm and not readings and held is None:
             return Assessment(self._neutral, self._neutral_band, self._standing(exchange, record, now))
         self._fade(record, now)
         evidence = record.evidence
@@ -159,12 +170,20 @@ class Scoring:
                 for index, nats in enumerate(evidence):
                     evidence[index] = max(nats + self._absent[index], 0.0)
         score, band = self._score(evidence)
-        if band > record.band:
-            record.factor = max(FACTOR_FLOOR, record.factor * 0.5 ** (band - record.band))
-        record.band = band
-        record.calm = not band and record.factor >= 1.0 and not any(evidence)
+        # Of an account with a life of its own only this exchange is the cluster's: what it is allowed does not shrink.
+        step = max(band, held.band) if held is not None and not held.settled else band
+        if step > record.band:
+            record.factor = max(FACTOR_FLOOR, record.factor * 0.5 ** (step - record.band))
+        record.band = step
+        record.calm = not step and record.factor >= 1.0 and not any(evidence)
         standing = self._standing(exchange, record, now)
-        return Assessment(score, BANDS[band], standing, 1.0 if granted else record.factor, self._explain(evidence))
+        factor = 1.0 if granted else record.factor
+        if held is None:
+            return Assessment(score, BANDS[band], standing, factor, self._explain(evidence))
+        if held.score > score:
+            score, band = held.score, held.band
+        explained = held.evidence + self._explain(evidence)
+        return Assessment(score, BANDS[band], standing, factor, explained, held.cluster, held.merged)
 
     def failed(self, exchange: Exchange, now: float) -> None:
         """The exchange was not answered with 200: the same request again within ten minutes is a retry."""
@@ -255,14 +274,14 @@ class Scoring:
         return score, self._weights.band(score)
 
     def _standing(self, exchange: Exchange, record: _Record, now: float) -> float:
-        """0 to 1: half for age (a month makes it whole; guard's own first sight where the operator keeps no date), half for
-        being verified. Provisional and anonymous ones have none."""
+        """0 to 1: half for age (a month makes it whole; guard's own first sight where the operator keeps no date), and as much
+        again if verified. Provisional and anonymous ones have none."""
         account = exchange.account
         if account.status != "accepted":
             return 0.0
         since = account.created if account.created is not None else record.first_at
         age = min(max(now - since, 0.0) / MATURE_S, 1.0)
-        return 0.5 * age + (0.5 if account.verified else 0.0)
+        return age if account.verified else 0.5 * age
 
     def _explain(self, evidence: list[float]) -> tuple[Evidence, ...]:
         if max(evidence) < _NIL:

@@ -68,6 +68,8 @@ class StateDir:
                 f"{self.path}: another process holds it. One worker a state directory: start the server with one worker, "
                 "give each guard its own [state] dir, or use the redis store for replicas"
             ) from error
+        self.size_bytes = 0
+        """Size of the state written last."""
         self._begun = 0
         self._placed = 0
         for left in self.path.glob("state.*.new"):
@@ -134,7 +136,9 @@ class StateDir:
                     yield
                 file.write(orjson.dumps({"pieces": count - 1, "digest": digest.hexdigest()}) + b"\n")
                 file.flush()
+                size_bytes = file.tell()
                 os.fsync(file.fileno())
+            self.size_bytes = size_bytes
             if number > self._placed:
                 self._step_up(new)
                 self._placed = number

@@ -105,16 +105,28 @@ class AnswerMeter:
 
     def finish(self) -> Tally:
         """Parses what is left and returns the tally; further calls return the same."""
-        if not self._finished:
-            self._finished = True
+        if self._finished:
+            return self.tally
+        self._finished = True
+        if (
+            self._kind == "json"
+            and not self._json
+            and self._inflate is None
+            and self._held_bytes <= self._max_json_bytes
+        ):
+            # Nearly every answer that is no stream is here in one piece.
+            whole = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks.clear()
+            self.passed_bytes += len(whole)
+        else:
             self._parse()
-            whole = self._json[0] if len(self._json) == 1 else b"".join(self._json)
+            whole = b"".join(self._json)
             self._json.clear()
             if self._splitter is not None:
                 whole = whole or self._splitter.finish()
                 self._raw_bytes += self._splitter.skipped_bytes
-            if whole:
-                self._event(whole)
+        if whole:
+            self._event(whole)
         return self.tally
 
     def usage(self, status: int, complete: bool, input_estimate: int) -> Usage:

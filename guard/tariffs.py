@@ -74,12 +74,12 @@ class Group:
 
 
 def groups(limits: Sequence[Limit]) -> Iterator[Group]:
-    """The limits that are on, in groups. Limits per cluster or family concern nobody yet: no exchange has one."""
+    """The limits that are on, in groups. Limits per family concern nobody: ``recognition/ceilings.py`` has those."""
     counted = [
         limit
         for limit in limits
         if limit.mode != "off"
-        and not {"cluster", "family"} & set(limit.per)
+        and "family" not in limit.per
         and (limit.requests or limit.tokens or limit.cost or limit.concurrent)
     ]
     for per, same in groupby(counted, lambda limit: _parts(limit.per)):
@@ -87,7 +87,8 @@ def groups(limits: Sequence[Limit]) -> Iterator[Group]:
 
 
 def subject(per: tuple[str, ...], exchange: Exchange) -> tuple[str, bool]:
-    """Whose meter it is, and whether that is a single account's (or its user's). The account comes first, for ``forget``."""
+    """Whose meter it is, and whether that is a single account's (or its user's). The account comes first, for ``forget``.
+    The cluster is left out: it has no meter of its own (``unions.py``)."""
     account = exchange.account
     personal = False
     parts = []
@@ -103,7 +104,7 @@ def subject(per: tuple[str, ...], exchange: Exchange) -> tuple[str, bool]:
             parts.append(account.org or account.key)
         elif part == "model":
             parts.append(_short(exchange.features.model))
-        else:
+        elif part == "region":
             parts.append(exchange.peer.country)
     return "/".join(parts), personal
 

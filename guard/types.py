@@ -214,6 +214,10 @@ class Features:
     """Keyed hash (32 hex digits) of account and sub-user, or ``""``."""
     digest: int = 0
     """Keyed 64-bit hash of the whole request's meaning: equal for a retry."""
+    slot: int = 0
+    """Keyed 64-bit hash of what is new in the conversation: equal for the same question, whoever asks it; 0: nothing new."""
+    gist: bytes = b""
+    """Its content, as a random projection (``sketch.py``): ``samples.GIST`` signed bytes, or empty."""
 
 
 @value
@@ -252,6 +256,21 @@ class Evidence:
     reason: str
 
 
+class Held(NamedTuple):
+    """What recognition holds of an exchange: it is one of a cluster's."""
+
+    cluster: str
+    """The cluster's stable name."""
+    score: float
+    band: int
+    """Index in ``BANDS``."""
+    evidence: tuple[Evidence, ...]
+    settled: bool
+    """Whether the account has a life of its own, so that only this exchange is the cluster's."""
+    merged: tuple[str, ...] = ()
+    """Names of clusters that this one has taken over."""
+
+
 @value
 class Assessment:
     """What scoring holds of an exchange: the score, its band, the account's standing (0 to 1) and f, and the evidence."""
@@ -262,6 +281,9 @@ class Assessment:
     factor: float = 1.0
     """f: what is left of the account's allowances (floor 0.02)."""
     evidence: tuple[Evidence, ...] = ()
+    cluster: str | None = None
+    """The name of the cluster that the exchange is held to be of; None: of none."""
+    merged: tuple[str, ...] = ()
 
 
 @value
@@ -293,6 +315,8 @@ class Decision:
     told: bool = True
     delay_s: float = 0.0
     reductions: tuple[tuple[str, object], ...] = ()
+    merged: tuple[str, ...] = ()
+    """Names of clusters that ``cluster`` has taken over."""
 
     @property
     def contained(self) -> bool:

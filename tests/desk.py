@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from guard.control import Control
-from guard.errors import PolicyError, Problem
+from guard.errors import AdminError, PolicyError, Problem
+from guard.feedback import Feedback
+from guard.fingerprint import dump
 from guard.hashing import HashKey
 from guard.health import Surroundings
 from guard.metrics import Metrics
@@ -71,6 +73,65 @@ def full_receipt(**more: Any) -> Receipt:
     )
 
 
+CLUSTER: dict[str, Any] = {
+    "name": "c1-beef00",
+    "band": "confirmed",
+    "score": 0.97,
+    "since": NOW - 7200,
+    "last_at": NOW - 60,
+    "linked": 212,
+    "bystanders": 1,
+    "exchanges": 5120,
+    "answered": 300,
+    "merged": 1,
+}
+
+
+def dossier() -> dict[str, Any]:
+    """Everything about ``CLUSTER``, as ``recognition/dossier.py`` tells it."""
+    evidence = [
+        {
+            "signal": "even_load",
+            "kind": "coordination",
+            "nats": 3.0,
+            "reason": "loads vary by 0.3 of what chance gives",
+        },
+        {"signal": "private_rhythm", "kind": "rhythm", "nats": 2.25, "reason": "no hour is quieter"},
+    ]
+    facts = {
+        "since": NOW - 7200,
+        "last_at": NOW - 60,
+        "first_account_at": NOW - 86_400,
+        "linked": 212,
+        "members": 200,
+        "standing": 0,
+    }
+    facts |= {"own_life": 2, "bystanders": 1, "traits": 9, "carried": {"shingle": 5000, "system": 12}}
+    facts |= {
+        "exchanges_of_its_accounts": 6000,
+        "exchanges": 5120,
+        "answered": 300,
+        "input_tokens": 90_000,
+        "output_tokens": 40_000,
+    }
+    account = {
+        "account": ACCOUNT,
+        "first_at": NOW - 86_400,
+        "last_at": NOW - 60,
+        "exchanges": 30,
+        "carried": 28,
+        "standing": 0.0,
+    }
+    return {
+        "name": "c1-beef00",
+        "band": "confirmed",
+        "merged": ["c2-feed00"],
+        "facts": facts,
+        "inference": {"score": 0.97, "nats": 3.1, "kinds": {"coordination": 3.0, "rhythm": 2.25}, "evidence": evidence},
+        "accounts": [account | {"own_life": False}],
+    }
+
+
 class FakeGuard:
     """What ``control.GuardLike`` asks for, and what was asked of it."""
 
@@ -82,6 +143,7 @@ class FakeGuard:
         self.grants: dict[str, Grant] = {}
         self.blocks: dict[str, tuple[str, float]] = {}
         self.faults: dict[str, int] = {}
+        self.recognition: dict[str, Any] = {}
 
     def status(self, now: float) -> dict[str, object]:
         mode, until = self.override or (self.policy.mode, 0.0)
@@ -96,12 +158,20 @@ class FakeGuard:
             "grants": len(self.grants),
             "blocks": len(self.blocks),
             "faults": dict(self.faults),
+            **({"recognition": self.recognition} if self.recognition else {}),
         }
+
+    def clusters(self, name: str, now: float) -> dict[str, Any]:
+        if name not in {"", "c1-beef00"}:
+            raise AdminError(f"there is no cluster {name}: `guard clusters` lists them")
+        return dossier() if name else {"clusters": [CLUSTER], "count": 1, "pardons": []}
 
     def set_mode(self, mode: str, until: float, now: float) -> None:
         self.override = None if mode == "policy" else (mode, until)
 
     def forgive(self, typed: str, now: float) -> int:
+        if typed == "cluster:c1-beef00":
+            return 212
         return int(subject(typed, KEY) in self.known)
 
     def grant(self, grant: Grant, now: float) -> str:
@@ -130,7 +200,7 @@ class Desk:
         self.guard = FakeGuard()
         self.audit = AuditLog(audit or Audit(file=str(folder / "audit.jsonl")), KEY)
         self.audit.use(self.guard.policy)
-        self.recorder = ExchangeRecorder(Record(file=str(folder / "exchanges.jsonl"), bodies=bodies))
+        self.recorder = ExchangeRecorder(Record(file=str(folder / "exchanges.jsonl"), bodies=bodies), dump)
         self.metrics = Metrics(dialects=["openai_chat", "anthropic_messages", "json"], start=NOW)
         self.surroundings = Surroundings()
         self.next_policy: Policy | None = self.guard.policy
@@ -141,6 +211,7 @@ class Desk:
             reload=self._reload,
             recorder=self.recorder,
             surroundings=lambda: self.surroundings,
+            feedback=Feedback(str(folder)),
             start=NOW,
         )
 

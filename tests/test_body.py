@@ -8,6 +8,7 @@ import random
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from itertools import pairwise
 
 import orjson
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.body import BodyReader, parse
+from guard.body import BodyReader, one_piece, parse
 from guard.errors import BadExchange
 from guard.settings import Body
 from guard.types import Call, Peer, Route
@@ -354,6 +355,23 @@ def test_a_body_in_one_piece_is_not_copied() -> None:
     reader.feed(body)
 
     assert reader.plain() is body
+
+
+@pytest.mark.parametrize("sent", [b"", b"{}", gzip.compress(b"{}"), b"x" * 100, b"x" * 101])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("off", [None, 0, 1])
+def test_one_piece_is_read_as_the_reader_reads_it(sent: bytes, encoding: str, off: int | None) -> None:
+    """A body that is there whole is let in or refused exactly as by the reader, whatever length it claims."""
+    bounds = Body(max_bytes=100)
+    asked = call(encoding, None if off is None else len(sent) + off)
+
+    def outcome(read: Callable[[], bytes]) -> bytes | str:
+        try:
+            return read()
+        except BadExchange as fault:
+            return fault.reason
+
+    assert outcome(lambda: one_piece(sent, bounds, asked)) == outcome(lambda: fed(BodyReader(bounds, asked), sent, 200))
 
 
 @pytest.mark.parametrize(("encoding", "wbits"), [("gzip", 31), ("deflate", 15)])

@@ -198,7 +198,8 @@ def test_odd_texts_in_every_argument_forge_nothing(desk: Desk, verb: str) -> Non
     """CR, LF, ANSI, NUL and U+2028 in any argument leave one line an event (SECURITY 141)."""
     nasty = 'account:x\r\n{"event":"grant"}\x1b[31m\x00\u2028%0a'
     _, required, optional = VERBS[verb]
-    arguments = {name: nasty for name in (*required, *optional) if name not in {"for_s", "told"}}
+    arguments = {name: nasty for name in (*required, *optional) if name not in {"for_s", "told", "right"}}
+    arguments |= {"right": True} if "right" in required else {}
     with suppress(AdminError):
         desk.control.call(verb, arguments, by=nasty, now=NOW)
     text = desk.events()

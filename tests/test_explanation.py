@@ -5,6 +5,7 @@ import pytest
 from guard.errors import BadExchange
 from guard.explanation import duration, explain
 from guard.lines import audit_line
+from guard.types import Evidence
 from tests.desk import ACCOUNT, full_receipt, receipt
 
 
@@ -57,3 +58,24 @@ def test_lines_of_other_versions_are_explained_as_far_as_they_go(record: dict[st
 def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
     """The largest unit that loses nothing worth reading."""
     assert duration(seconds) == words
+
+
+def test_a_clusters_evidence_is_told_kind_by_kind() -> None:
+    """The heaviest kind first, with its sum where several signals make it up; where to see the whole cluster, and how to let it go."""
+    evidence = (
+        Evidence("private_rhythm", "rhythm", 2.25, "no hour is quieter"),
+        Evidence("even_load", "coordination", 3.0, "loads are even"),
+        Evidence("shared_clock", "coordination", 1.5, "one phase"),
+        Evidence("standing", "standing", -0.5, "some have standing"),
+    )
+    text = explain(audit_line(receipt("refuse", rule="known-cluster", cluster="c1-beef00", evidence=evidence), "feed"))
+    told = [line for line in text.splitlines() if line.startswith("Evidence")]
+    assert told == [
+        "Evidence of coordination, 2 signals, +4.50 nats:",
+        "Evidence: even_load (coordination) +3.00 nats: loads are even",
+        "Evidence: shared_clock (coordination) +1.50 nats: one phase",
+        "Evidence: private_rhythm (rhythm) +2.25 nats: no hour is quieter",
+        "Evidence: standing (standing) -0.50 nats: some have standing",
+    ]
+    assert "cluster c1-beef00" in text
+    assert "guard clusters c1-beef00    if all of it is a mistake: guard forgive cluster:c1-beef00" in text

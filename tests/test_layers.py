@@ -26,17 +26,17 @@ LAYERS: dict[int, set[str]] = {
         "addresses", "peers", "paths", "framing", "routes", "credentials", "layout", "keys",
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton", "workers",
-        "lines", "journal", "logs", "explanation", "loosening",
+        "lines", "journal", "logs", "explanation", "loosening", "samples", "plain", "sketch", "likelihoods", "unions", "together", "unjudged",
     },
     1: {"contracts", "registry"},
     2: set(PLUGINS),
     3: {
         "call", "identity", "body", "fingerprint", "scoring", "policy", "limiter", "words", "stream",
-        "recorder", "metrics", "snapshot",
+        "recorder", "metrics", "snapshot", "recognition", "feedback",
     },
     4: {
         "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload", "endpoints",
-        "pipeline", "health", "control", "installation",
+        "pipeline", "pacing", "health", "control", "installation",
     },
     5: {
         "background", "responder", "middleware", "testing", "exposition", "admin_token", "admin", "channel", "replay",
@@ -65,6 +65,7 @@ FOREIGN: dict[str, set[str | int]] = {
     "limits": {"quantities"},
     "prometheus_client": {"metrics"},
     "hyperscan": {"scanning"},
+    "numpy": {"samples", "sketch", "likelihoods", "signals", "recognition"},
 }
 # The pipeline and its edge: what they catch is recorded and answered. The responder is the middleware's half that runs the
 # operator's callable; eager hands what it catches on to a coroutine.

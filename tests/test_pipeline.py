@@ -8,10 +8,11 @@ from guard.config import load
 from guard.contracts import Forward, Reply
 from guard.errors import BadExchange, StateError
 from guard.hashing import HashKey
-from guard.pipeline import Guard, unreadable
+from guard.pipeline import Guard
 from guard.registry import discover
 from guard.settings import Grant
 from guard.types import Account, Call, Exchange, Features, Peer, Receipt, Route, Usage
+from guard.unjudged import unreadable
 
 KEY = HashKey(b"a key for tests, long enough")
 ROUTE = Route("/v1/chat/completions", "openai_chat")

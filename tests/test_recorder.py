@@ -10,7 +10,8 @@ import pytest
 
 from guard import recorder as recorder_module
 from guard.errors import BadExchange
-from guard.recorder import LINES_PER_ACCOUNT, MAX_HELD, MAX_HELD_S, AuditLog, ExchangeRecorder, audit_files, find
+from guard.fingerprint import dump
+from guard.recorder import LINES_PER_ACCOUNT, MAX_HELD, MAX_HELD_S, AuditLog, Entry, ExchangeRecorder, audit_files, find
 from guard.settings import Audit, Policy, Protect, Record
 from guard.types import Account, Evidence, Features, Peer, Quota, Route, Usage
 from tests.desk import ACCOUNT, ANSWERED, KEY, NOW, full_receipt, receipt
@@ -156,7 +157,7 @@ def test_no_text_field_can_forge_a_line(tmp_path: Path) -> None:
 def test_canaries_in_every_input_reach_no_file(tmp_path: Path) -> None:
     """Neither address nor path nor header value nor id of a client is ever written (SECURITY 142)."""
     audit = audit_at(tmp_path, sample_allowed=1.0)
-    exchanges = ExchangeRecorder(Record(file=str(tmp_path / "exchanges.jsonl")))
+    exchanges = ExchangeRecorder(Record(file=str(tmp_path / "exchanges.jsonl")), dump)
     seen = receipt(
         "refuse",
         path="/v1/chat/CANARY-url/completions",
@@ -164,8 +165,8 @@ def test_canaries_in_every_input_reach_no_file(tmp_path: Path) -> None:
         grant="account:CANARY-id",
     )
     audit.exchange(seen)
-    number = exchanges.begin(seen, FEATURES, ((b"authorization", b"CANARY-key"), (b"x-own", b"CANARY")))
-    exchanges.end(number, ANSWERED)
+    number = exchanges.begin(seen, None, ((b"authorization", b"CANARY-key"), (b"x-own", b"CANARY")))
+    settle(number, ANSWERED)
     audit.close(NOW)
     exchanges.close(NOW)
     names = sorted(os.listdir(tmp_path))
@@ -300,15 +301,20 @@ def test_routes_of_the_policy_may_be_shown(tmp_path: Path) -> None:
 
 
 def exchange_log(folder: Path, *, bodies: bool = False) -> ExchangeRecorder:
-    return ExchangeRecorder(Record(file=str(folder / "exchanges.jsonl"), bodies=bodies))
+    return ExchangeRecorder(Record(file=str(folder / "exchanges.jsonl"), bodies=bodies), lambda features: FEATURES)
+
+
+def settle(entry: Entry | None, usage: Usage) -> None:
+    assert entry is not None
+    entry.usage = usage
 
 
 def test_a_line_has_the_public_format(tmp_path: Path) -> None:
     """Required fields are there, facts that nobody knows are absent, ids are keyed hashes, no label and no address."""
     log = exchange_log(tmp_path)
     account = Account(ACCOUNT, created=NOW - 5, verified=False, payment="ee" * 16, org="")
-    number = log.begin(receipt("allow", account=account), FEATURES)
-    log.end(number, ANSWERED)
+    number = log.begin(receipt("allow", account=account))
+    settle(number, ANSWERED)
     log.flush(NOW, force=True)
     (line,) = lines(tmp_path / "exchanges.jsonl")
     assert line == {
@@ -337,12 +343,12 @@ def test_bodies_are_kept_only_where_the_operator_says_so(tmp_path: Path) -> None
 def test_lines_are_in_the_order_of_arrival_whatever_settles_first(tmp_path: Path) -> None:
     """A long stream holds later lines back, so that ``at`` never goes back in the file."""
     log = exchange_log(tmp_path)
-    first, second, third = (log.begin(receipt("allow", at=NOW + n), FEATURES) for n in range(3))
-    log.end(third, ANSWERED)
-    log.end(second, ANSWERED)
+    first, second, third = (log.begin(receipt("allow", at=NOW + n)) for n in range(3))
+    settle(third, ANSWERED)
+    settle(second, ANSWERED)
     log.flush(NOW + 10, force=False)
     assert not (tmp_path / "exchanges.jsonl").exists()
-    log.end(first, replace(ANSWERED, output_tokens=7))
+    settle(first, replace(ANSWERED, output_tokens=7))
     log.flush(NOW + 12)
     written = lines(tmp_path / "exchanges.jsonl")
     assert [line["at"] for line in written] == [NOW, NOW + 1, NOW + 2]
@@ -352,21 +358,33 @@ def test_lines_are_in_the_order_of_arrival_whatever_settles_first(tmp_path: Path
 def test_a_stream_that_never_ends_holds_nothing_up_for_ever(tmp_path: Path) -> None:
     """After five minutes its line goes without a response; its late settlement changes nothing."""
     log = exchange_log(tmp_path)
-    stuck = log.begin(receipt("allow"), FEATURES)
-    other = log.begin(receipt("allow", at=NOW + 1), FEATURES)
-    log.end(other, ANSWERED)
+    stuck = log.begin(receipt("allow"))
+    other = log.begin(receipt("allow", at=NOW + 1))
+    settle(other, ANSWERED)
     log.flush(NOW + MAX_HELD_S + 2)
-    log.end(stuck, ANSWERED)
+    settle(stuck, ANSWERED)
     written = lines(tmp_path / "exchanges.jsonl")
     assert ["response" in line for line in written] == [False, True]
     assert log.late == 1
+
+
+def test_many_lines_are_written_in_steps(tmp_path: Path) -> None:
+    """A tick after a busy second lets requests come in between: no step renders and writes more than 256 lines."""
+    log = exchange_log(tmp_path)
+    for number in range(1000):
+        settle(log.begin(receipt("allow", at=NOW + number / 1000)), ANSWERED)
+    written = [len(lines(tmp_path / "exchanges.jsonl")) for _ in log.flushing(NOW + 2)]
+    assert written == [256, 512, 768]
+    settle(log.begin(receipt("allow", at=NOW + 3)), ANSWERED)
+    log.flush(NOW + 4)
+    assert len(lines(tmp_path / "exchanges.jsonl")) == 1001
 
 
 def test_what_is_held_is_bounded(tmp_path: Path) -> None:
     """Exchanges that never settle cost a bounded amount of memory, and no line is lost for it."""
     log = exchange_log(tmp_path)
     for number in range(MAX_HELD + 2000):
-        log.begin(receipt("allow", at=NOW + number / 1000), FEATURES)
+        log.begin(receipt("allow", at=NOW + number / 1000))
         if number % 100 == 0:
             log.flush(NOW + number / 1000)
     log.flush(NOW + 100, force=False)
@@ -380,24 +398,23 @@ def test_no_response_where_nobody_asked_the_app(tmp_path: Path) -> None:
     """A contained exchange has no response; neither has one whose app never answered."""
     log = exchange_log(tmp_path)
     for usage in (Usage(429, 0, 0, False, True, forwarded=False), Usage(0, 0, 0, False, False)):
-        log.end(log.begin(receipt("limit"), FEATURES), usage)
+        settle(log.begin(receipt("limit")), usage)
     log.close(NOW)
     assert ["response" in line for line in lines(tmp_path / "exchanges.jsonl")] == [False, False]
 
 
 def test_what_could_not_be_judged_is_left_out(tmp_path: Path) -> None:
-    """A line without features or body would be none; it is counted instead, and ``end`` does nothing for it."""
+    """A line without features or body would be none; it is counted instead."""
     log = exchange_log(tmp_path)
-    number = log.begin(receipt("refuse", fault=BadExchange(400, "not_json", "no JSON")), FEATURES)
-    log.end(number, ANSWERED)
+    entry = log.begin(receipt("refuse", fault=BadExchange(400, "not_json", "no JSON")))
     log.close(NOW)
-    assert (number, log.skipped) == (0, 1)
+    assert (entry, log.skipped) == (None, 1)
     assert not (tmp_path / "exchanges.jsonl").exists()
 
 
 def test_recording_is_off_by_default(tmp_path: Path) -> None:
     """Without a file nothing is asked for and nothing is kept."""
-    log = ExchangeRecorder(Record())
+    log = ExchangeRecorder(Record(), dump)
     assert log.wants == ""
-    assert log.begin(receipt(), FEATURES) == 0
+    assert log.begin(receipt()) is None
     log.close(NOW)

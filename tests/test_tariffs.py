@@ -46,10 +46,10 @@ def test_limits_of_one_subject_that_stand_together_are_charged_together() -> Non
 
 
 def test_what_counts_nothing_is_left_out() -> None:
-    """Off, without a window, or of what no exchange has yet."""
+    """Off, without a window, or per family, of which an exchange has some ten."""
     empty, off = limit("a", "account", requests=()), limit("b", "account", mode="off")
 
-    assert not list(groups([empty, off, limit("c", "cluster"), limit("d", "family", "account")]))
+    assert not list(groups([empty, off, limit("c", "family"), limit("d", "family", "account")]))
 
 
 def test_only_the_limits_that_hold_are_charged() -> None:

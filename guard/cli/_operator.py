@@ -38,9 +38,9 @@ def add_for(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_subject(parser: argparse.ArgumentParser) -> None:
+def add_subject(parser: argparse.ArgumentParser, also: str = "") -> None:
     parser.add_argument(
-        "subject", metavar="SUBJECT", help="account:<id>, org:<id>, or the 32 hex digits that guard shows"
+        "subject", metavar="SUBJECT", help=f"account:<id>, org:<id>, {also}or the 32 hex digits that guard shows"
     )
 
 

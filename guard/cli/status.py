@@ -42,9 +42,25 @@ def _lines(answer: JSONObject) -> Iterator[str]:
     yield f"up        {duration(float(answer.get('uptime_s') or 0))}"
     yield f"exchanges {_counts(answer.get('exchanges'))}"
     yield f"accounts  {answer.get('accounts', 0)} ({_counts(answer.get('bands'))})"
+    yield from _recognition(answer.get("recognition") or {}, float(answer.get("uptime_s") or 0))
     yield f"words     {answer.get('grants', 0)} grants, {answer.get('blocks', 0)} blocks"
     audit = answer.get("audit") or {}
     yield f"audit     {audit.get('file') or 'none'}: {audit.get('written', 0)} lines, {audit.get('left_out', 0)} left out"
+
+
+def _recognition(found: JSONObject, uptime_s: float) -> Iterator[str]:
+    if not found:
+        return
+    numbers = (
+        f"{found.get('families', 0)} families, {found.get('groups', 0)} groups weighed, {found.get('traits', 0)} traits"
+    )
+    yield f"clusters  {_counts(found.get('clusters'))} ({numbers})"
+    if found.get("learning"):
+        yield f"learning  {found.get('exchanges', 0)} exchanges seen; until 10000 or a day of them only verdicts act, no ceilings"
+    busy = f"{float(found.get('busy_s') or 0) / max(uptime_s, 1.0):.1%} of a core, every {float(found.get('period_s') or 0):.3g} s"
+    behind = f", {found['lengthened']} rounds put off" if found.get("lengthened") else ""
+    lost = f", {found['lost']} exchanges never looked at" if found.get("lost") else ""
+    yield f"looking   {busy}, {found.get('waiting', 0)} exchanges wait{behind}{lost}"
 
 
 def _counts(counts: Any) -> str:

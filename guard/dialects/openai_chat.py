@@ -34,9 +34,10 @@ _MOST_LOGPROBS = 1_000
 _SYSTEM = frozenset({"system", "developer"})
 _ROLES = _SYSTEM | {"user", "assistant", "tool", "function"}
 # What a field of the body is; one that is not named here is text like any other.
-_FIELDS: dict[str, Literal["always", "at times", "tuned", "score", "budget", "choices", "stop"]] = {
+_FIELDS: dict[str, Literal["always", "stream", "at times", "tuned", "score", "budget", "choices", "stop"]] = {
     **dict.fromkeys(("model", "messages"), "always"),
-    **dict.fromkeys(("stream", "stream_options", "tools", "functions", "logit_bias"), "at times"),
+    "stream": "stream",
+    **dict.fromkeys(("stream_options", "tools", "functions", "logit_bias"), "at times"),
     **dict.fromkeys(("user", "safety_identifier", "seed"), "at times"),
     # From here on: what a client tunes. It is alike for all requests of one program, so a trait of it.
     **dict.fromkeys(("temperature", "top_p", "top_k", "min_p"), "tuned"),
@@ -80,32 +81,39 @@ class OpenAIChat:
         system, turns, media = _conversation(items(body["messages"], "messages", _MOST_MESSAGES), texts)
         budget_tokens = 0
         choices = 1
-        more = False
+        stream = more = False
         parameters = {}
         for key, value in body.items():
             kind = _FIELDS.get(key)
             if kind == "always" or value is None:
                 continue
-            if kind is None:
-                media += collect(value, texts)
-                continue
-            if kind == "at times":
-                more = True
-                continue
-            parameters[key] = value
-            if kind == "budget":
-                budget_tokens = max(budget_tokens, whole_number(value, key))
+            if kind == "tuned":
+                parameters[key] = value
+                if type(value) is dict or type(value) is list:
+                    media += collect(value, texts, keys=True)
+            elif kind == "budget":
+                parameters[key] = value
+                stated = whole_number(value, key)
+                budget_tokens = max(budget_tokens, stated)
+            elif kind == "stream":
+                stream = flag(value, key)
             elif kind == "choices":
+                parameters[key] = value
                 choices = max(choices, whole_number(value, key, MOST_CHOICES))
-            elif kind == "score":
+            elif kind == "at times":
                 more = True
-            elif kind == "stop" or type(value) is dict or type(value) is list:
+            elif kind == "score":
+                parameters[key] = value
+                more = True
+            elif kind == "stop":
+                parameters[key] = value
                 media += collect(value, texts, keys=True)
-        stream = body.get("stream") if more else None
+            else:
+                media += collect(value, texts)
         return Ask(
             "openai_chat",
             self._models.of(body["model"]),
-            False if stream is None else flag(stream, "stream"),
+            stream,
             system,
             turns,
             _tools(body, texts) if more and ("tools" in body or "functions" in body) else b"",

@@ -19,18 +19,20 @@ import orjson
 
 from guard.addresses import Addresses
 from guard.call import NOT_PROTECTED
-from guard.errors import BadExchange
+from guard.errors import BadExchange, ExchangeLogError
 from guard.fingerprint import load
 from guard.hashing import REPLAY_KEY, HashKey
-from guard.pipeline import Guard, faulty
+from guard.pipeline import Guard
 from guard.recent import Recent
 from guard.replay.log import Logged, facts, headers, peer_facts
 from guard.settings import Policy
-from guard.types import UNKNOWN, Account, Call, Decision, Exchange, Peer, Receipt, Route, Usage
+from guard.types import UNKNOWN, Account, AccountFacts, Call, Decision, Exchange, Peer, Receipt, Route, Usage
+from guard.unjudged import faulty
 
 # What a route, a client stack or a peer came to is remembered for this many distinct ones.
 _REMEMBERED = 16_384
 _ACCOUNTS = 131_072
+_HEX = frozenset("0123456789abcdef")
 _NEVER_ASKED = Usage(0, 0, 0, False, False, forwarded=False)
 # What says how a message was framed: of no account here, or replaced by what any sound frame says, because the name's
 # place among the headers is a trait of the client.
@@ -66,11 +68,9 @@ class Outcome(NamedTuple):
         elif decision.action == "delay":
             line["delay_s"] = round(decision.delay_s, 3)
         line["reasons"] = decision.reasons if decision.action != "allow" else ()
+        if decision.merged:
+            line["merged"] = decision.merged
         return orjson.dumps(line)
-
-
-def nothing_due(now: float) -> None:
-    """The schedule of a guard that does nothing beside its exchanges."""
 
 
 class Replay:
@@ -78,17 +78,28 @@ class Replay:
 
     ``enforce``: a policy in mode ``observe`` is replayed as if it were enforced, for that is what is being asked: what would
     these rules have done? Without it the policy's mode holds, as it would live. ``due`` is called with the log's time before
-    each decision. Raises ``InstallError`` where the policy's weights can't be used.
+    each decision (recognition's own schedule where none is given). ``guard``: one that knows something already, under its own
+    key, instead of a new one. ``recorded``: guard itself has written the log, so that its ids are keyed hashes already. Raises
+    ``InstallError`` where the policy's weights can't be used.
     """
 
-    def __init__(self, policy: Policy, *, enforce: bool = True, due: Callable[[float], None] = nothing_due) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        enforce: bool = True,
+        due: Callable[[float], None] | None = None,
+        guard: Guard | None = None,
+        recorded: bool = False,
+    ) -> None:
         if enforce and policy.mode == "observe":
             policy = replace(policy, mode="enforce")
         self.faults: Counter[str] = Counter()
         """How often a stage of guard itself failed (``stage (class of the error)``); such exchanges are decided without it."""
-        self.guard = Guard(policy, key=HashKey(REPLAY_KEY), on_fault=self._failed)
+        self.guard = guard or Guard(policy, key=HashKey(REPLAY_KEY), on_fault=self._failed)
+        self._recorded = recorded
         self.policy = policy
-        self._due = due
+        self._due = due or self.guard.due
         self._addresses = Addresses((), policy.identity.ipv6_prefix)
         self._accounts: Recent[str, tuple[Mapping[str, Any], Account]] = Recent(_ACCOUNTS)
         self._peers: Recent[bytes, Peer] = Recent(_REMEMBERED)
@@ -184,7 +195,10 @@ class Replay:
         if known is not None and known[0] == stated:
             return known[1]
         described = facts(stated, logged.n)
-        account = self.guard.identities.described(_NOBODYS, described, logged.at)
+        if self._recorded:
+            account = _as_recorded(described, logged.n)
+        else:
+            account = self.guard.identities.described(_NOBODYS, described, logged.at)
         self._accounts.put(stated["id"], (stated, account))
         return account
 
@@ -238,6 +252,19 @@ class _Met(NamedTuple):
 _PASSED_BY = _Met(None, None)
 _NOWHERE = Peer(hop=True)
 _NOBODYS = Call("POST", "/", Route("/", ""), (), Peer())
+
+
+def _as_recorded(facts: AccountFacts, n: int) -> Account:
+    """The account of a line that guard itself has written: its ids are keyed hashes. Raises ``ExchangeLogError`` where not."""
+    stated = (facts.id or "", facts.payment or "", facts.signup or "", facts.org or "")
+    if len(stated[0]) != 32 or any(not _HEX.issuperset(one) or len(one) not in {0, 32} for one in stated):
+        raise ExchangeLogError(
+            n, "account.id, payment, signup or org is no keyed hash: guard has not recorded this log"
+        )
+    key, payment, signup, org = stated
+    names = frozenset({f"account:{key}", f"org:{org}"} if org else {f"account:{key}"})
+    return Account(key, created=facts.created, tier=facts.tier, verified=facts.verified, country=facts.country, payment=payment,
+                   signup=signup, org=org, names=names)  # fmt: skip
 
 
 def _from(call: Call, peer: Peer) -> Call:

@@ -204,10 +204,13 @@ def test_nothing_a_client_says_is_written_down(
     assert victim.stop() is not None
     files = [
         path
-        for path in (*(tmp_path / "state").iterdir(), tmp_path / "record.jsonl", tmp_path / "said")
+        for path in (*(tmp_path / "state").rglob("*"), tmp_path / "record.jsonl", tmp_path / "said")
         if path.is_file()
     ]
-    searched = {str(path.name): path.read_bytes() for path in files}
+    searched = {
+        path.name if path.parent.name != "recognition" else f"recognition/{path.name}": path.read_bytes()
+        for path in files
+    }
     searched |= {"the channel": "\n".join(told).encode(), "guard's own answers": b"\n".join(own_answers)}
     hits = {
         (kind, name): spelt
@@ -245,7 +248,7 @@ async def test_a_fault_of_guards_own_quotes_nothing(
         inside.app.installation.control.call("status", {}, by="test", now=inside.clock.now()), default=str
     )
     inside.app.installation.close()
-    written = b"".join(path.read_bytes() for path in (tmp_path / "s").iterdir())
+    written = b"".join(path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file())
     said = caplog.text + status + "".join(answer.body.decode() for answer in answers if answer.status == 429)
 
     assert [answer.status for answer in answers] == [200] * 5 + [429] * 3

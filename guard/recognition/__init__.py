@@ -1,0 +1,1 @@
+"""Recognising accounts that act as one. ``recognition.py`` is the file to read first."""

@@ -1,0 +1,319 @@
+"""Clusters: accounts held to be one operator's. A cluster outlives its accounts, and keeps the traits by which new ones join.
+
+An account is *linked* when it was in a convicted group; it is a *member* once two of its exchanges carried the cluster's traits.
+A *trait* is a family of which at least nine tenths, by exchanges and by accounts, is the cluster's: what others share with it
+convicts nobody. Accounts that showed a trait before the first of the cluster's did, and have a life of their own, are
+*bystanders*: whoever copies a user's prompt doesn't shut him out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+
+from guard.recognition.accounts import Accounts, Known
+from guard.recognition.families import MARK, Family
+from guard.recognition.groups import Observed
+from guard.recognition.peeling import outsiders
+from guard.recognition.verdicts import Verdict
+from guard.types import Evidence, Usage
+
+PURE = 0.9
+"""The share of a family that must be a cluster's for the family to be its trait; it stops being one below ``IMPURE``."""
+IMPURE = 0.8
+PROVEN = 0.98
+"""The share at which a family that was itself found to be one queue speaks for itself alone."""
+FEWEST_EXCHANGES = 8
+FEWEST_ACCOUNTS = 4
+CHARACTERISTIC = 0.002
+"""The least share of a cluster's exchanges that a trait stands in: what is rarer came by chance, with the slots."""
+SAME = 0.3
+"""Share of a convicted group's accounts in one cluster that makes the group that cluster's."""
+NEWCOMER_EXCHANGES = 5
+_LATEST = 256
+_NEWCOMER = -1
+_GONE = -2
+FEWEST_SETTLED = 3
+PUBLIC = 0.25
+"""The share of settled accounts among a family's first that makes it a public one."""
+
+
+class Cluster:
+    """One operator's accounts."""
+
+    __slots__ = (
+        "answered",
+        "begun",
+        "bystanders",
+        "carried",
+        "evidence",
+        "firsts",
+        "heard",
+        "input_tokens",
+        "last_at",
+        "linked",
+        "merged",
+        "name",
+        "nats",
+        "number",
+        "output_tokens",
+        "score",
+        "since",
+        "taken",
+        "told",
+    )
+
+    def __init__(self, number: int, name: str, now: float) -> None:
+        self.number = number
+        self.name = name
+        self.since = self.last_at = now
+        self.nats = 0.0
+        self.score = 0.0
+        self.evidence: tuple[Evidence, ...] = ()
+        self.bystanders: set[int] = set()
+        self.firsts: set[int] = set()
+        """Marks of the accounts that showed its families' traits before any of its own did (``families.MARK``)."""
+        self.begun = 0
+        """How many exchanges there had been in all when it was found."""
+        self.linked = 0
+        """Accounts that are linked to it."""
+        self.merged: list[str] = []
+        """Names of clusters that it has taken over."""
+        self.taken = 0
+        """Exchanges of its members and with its traits."""
+        self.told = 0
+        """How many of ``merged`` the decision log has told."""
+        self.heard: dict[str, str] = {}
+        """Every signal that ever spoke against one of its groups, and its kind: what a pardon keeps."""
+        self.carried: Counter[str] = Counter()
+        """How often its exchanges carried a trait, by kind of trait."""
+        self.answered = self.input_tokens = self.output_tokens = 0
+        """What the app has answered of ``taken``, and what that came to."""
+
+    def hear(self, verdict: Verdict) -> None:
+        """Takes a verdict on one of its groups: the strongest counts."""
+        self.heard |= {one.signal: one.group for one in verdict.evidence if one.nats > 0.0}
+        if verdict.score >= self.score:
+            self.nats, self.score, self.evidence = verdict.nats, verdict.score, verdict.evidence
+
+
+class Clusters:
+    """All clusters, and whose each trait is."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._held: dict[int, Cluster] = {}
+        self._next = 1
+        self.seen = 0
+        """Exchanges in all."""
+        self.proven: set[int] = set()
+        """Those of the traits that were themselves found to be one queue."""
+        self.traits: dict[int, int] = {}
+        """Trait → the number of the cluster it belongs to. The hot path reads it."""
+        self.names: dict[str, int] = {}
+        """Name → number, of those that were taken over the number of the one that did."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Cluster]:
+        return iter(self._held.values())
+
+    def number(self, number: int) -> Cluster | None:
+        """A cluster by number; None: there is none (any more)."""
+        return self._held.get(number)
+
+    def find(self, name: str) -> Cluster | None:
+        """A cluster by its name or one it has taken over; None: there is none (any more)."""
+        return self._held.get(self.names.get(name, 0))
+
+    def add(self, cluster: Cluster) -> None:
+        """Takes up a cluster that was kept over a restart."""
+        self._held[cluster.number] = cluster
+        self._next = max(self._next, cluster.number + 1)
+        self.names |= dict.fromkeys((cluster.name, *cluster.merged), cluster.number)
+
+    def book(self, name: str, usage: Usage) -> None:
+        """An exchange of a cluster's came to that."""
+        cluster = self.find(name)
+        if cluster is not None and usage.status == 200:
+            cluster.answered += 1
+            cluster.input_tokens += usage.input_tokens
+            cluster.output_tokens += usage.output_tokens
+
+    def release(self, cluster: Cluster) -> tuple[list[Known], list[int]]:
+        """Ends a cluster: the accounts that were linked to it, and the traits that were its own. O(accounts)."""
+        del self._held[cluster.number]
+        self.names = {name: number for name, number in self.names.items() if number != cluster.number}
+        freed = [known for known in self._accounts if known.cluster == cluster.number]
+        for known in freed:
+            known.cluster = known.bearing = 0
+            known.first_bearing_at = 0.0
+        values = [value for value, number in self.traits.items() if number == cluster.number]
+        for value in values:
+            del self.traits[value]
+            self.proven.discard(value)
+        return freed, values
+
+    def convict(
+        self, family: Family, events: list[Observed], verdict: Verdict, now: float, lifted: frozenset[int] = frozenset()
+    ) -> Cluster | None:
+        """Books a verdict on a family: links its accounts without standing to a cluster, new or known. Returns it; None: when
+        those are gone that are not of it, nobody is left.
+
+        Accounts under a grant are never linked; those under a pardon only where it is ``lifted``: the evidence goes beyond it.
+        """
+        first: dict[int, float] = {}
+        counts: Counter[int] = Counter()
+        for event in events:
+            first.setdefault(event.number, event.at)
+            counts[event.number] += 1
+        apart = outsiders(events, family.value)
+        present = [known for number in first if (known := self._accounts.number(number)) is not None]
+        core = [
+            known
+            for known in present
+            if known.number not in apart
+            and not known.settled(now)
+            and not known.granted
+            and (known.cleared == 0 or known.cleared in lifted)
+        ]
+        if not core:
+            return None
+        cluster = self._whose(core, family, now)
+        cluster.hear(verdict)
+        marks = {known.number & MARK for known in core}
+        cluster.firsts.update(takewhile(lambda mark: mark not in marks, family.firsts))
+        begun = min(first[known.number] for known in core)
+        for known in core:
+            known.cleared = 0
+            if known.cluster == 0:
+                known.cluster = cluster.number
+                cluster.linked += 1
+            if known.cluster == cluster.number:
+                if known.bearing == 0:
+                    known.first_bearing_at = first[known.number]
+                known.bearing = max(known.bearing, counts[known.number])
+        for known in present:
+            if known.settled(now) and first[known.number] <= begun:
+                cluster.bystanders.add(known.number)
+        return cluster
+
+    def judge_trait(self, family: Family, now: float) -> bool:
+        """Whether the family is a cluster's trait, by its latest exchanges; books what comes of it.
+
+        A newcomer speaks neither for nor against: what it is will show.
+        """
+        whose: dict[int, int] = {}
+        tally: Counter[int] = Counter()
+        for number in self._latest(family):
+            owner = whose.get(number, _GONE)
+            if owner == _GONE:
+                known = self._accounts.number(number)
+                if known is None:
+                    continue
+                owner = whose[number] = self._side(known, now)
+            tally[owner] += 1
+        accounts = Counter(whose.values())
+        owner, count = max(
+            ((c, n) for c, n in tally.items() if c > 0), key=lambda pair: (pair[1], -pair[0]), default=(0, 0)
+        )
+        before = self.traits.get(family.value, 0)
+        cluster = self._held.get(owner)
+        if cluster is not None and not self.public(family, now):
+            others = sum(n for c, n in tally.items() if c not in (owner, _NEWCOMER))
+            other_accounts = sum(n for c, n in accounts.items() if c not in (owner, _NEWCOMER))
+            share = min(count / (count + others), accounts[owner] / (accounts[owner] + other_accounts))
+            if (
+                share >= self._pure(cluster, kept=before == owner)
+                and count >= FEWEST_EXCHANGES
+                and count >= tally[_NEWCOMER]
+                and family.count >= CHARACTERISTIC * cluster.taken
+                and accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
+            ):
+                self.traits[family.value] = owner
+                if family.convicted == owner and share >= PROVEN:
+                    self.proven.add(family.value)
+                else:
+                    self.proven.discard(family.value)
+                return True
+        if before:
+            del self.traits[family.value]
+            self.proven.discard(family.value)
+        return False
+
+    def public(self, family: Family, now: float) -> bool:
+        """Whether several accounts with a life of their own were among the first to show the trait: then a queue may use it too,
+        and it finds groups, but it is nobody's mark."""
+        founders = [known for number in set(family.numbers) if (known := self._accounts.number(number)) is not None]
+        settled = sum(known.settled(now) for known in founders)
+        return settled >= FEWEST_SETTLED and settled >= PUBLIC * len(founders)
+
+    def _pure(self, cluster: Cluster, *, kept: bool) -> float:
+        """The share of a family that must be the cluster's. Where the cluster is most of all traffic, what everybody shows is
+        mostly its as well; so its odds in the family must also be that many times its odds in all."""
+        share = IMPURE if kept else PURE
+        taken = min(0.99, cluster.taken / max(1, self.seen - cluster.begun))
+        if taken <= 0.5:
+            return share
+        odds = share / (1.0 - share) * taken / (1.0 - taken)
+        return odds / (1.0 + odds)
+
+    def _side(self, known: Known, now: float) -> int:
+        """Whose an account is when a family's purity is worked out: a cluster's number, a newcomer's, or 0: its own."""
+        if known.cluster:
+            return known.cluster
+        if known.settled(now) or known.granted or known.cleared:
+            return 0
+        return _NEWCOMER if known.count < NEWCOMER_EXCHANGES else 0
+
+    def join(self, known: Known, cluster: Cluster, now: float) -> None:
+        """An exchange of this account carried the cluster's traits."""
+        if known.bearing == 0:
+            known.first_bearing_at = now
+        known.bearing += 1
+        if known.cluster == 0:
+            known.cluster = cluster.number
+            cluster.linked += 1
+
+    @staticmethod
+    def _latest(family: Family) -> Iterable[int]:
+        if family.group is None:
+            return list(family.numbers)
+        return [event.number for event in family.group.events[-_LATEST:]]
+
+    def _whose(self, core: list[Known], family: Family, now: float) -> Cluster:
+        tally = Counter(known.cluster for known in core if known.cluster)
+        near = sorted(number for number, count in tally.items() if count >= SAME * len(core) and number in self._held)
+        if not near:
+            cluster = Cluster(self._next, f"c{self._next}-{family.value >> 40:06x}", now)
+            cluster.begun = self.seen
+            self.add(cluster)
+            return cluster
+        oldest = self._held[near[0]]
+        for number in near[1:]:
+            self._merge(self._held.pop(number), oldest)
+        return oldest
+
+    def _merge(self, younger: Cluster, older: Cluster) -> None:
+        """The older name goes on. Nobody's levels change: a cluster's level is the sum of its members'."""
+        older.merged += [younger.name, *younger.merged]
+        older.bystanders |= younger.bystanders
+        older.firsts |= younger.firsts
+        older.taken += younger.taken
+        older.linked += younger.linked
+        older.heard |= younger.heard
+        older.carried += younger.carried
+        older.answered += younger.answered
+        older.input_tokens += younger.input_tokens
+        older.output_tokens += younger.output_tokens
+        self.names |= dict.fromkeys((younger.name, *younger.merged), older.number)
+        if younger.score > older.score:
+            older.nats, older.score, older.evidence = younger.nats, younger.score, younger.evidence
+        for known in self._accounts:
+            if known.cluster == younger.number:
+                known.cluster = older.number
+        for value, number in list(self.traits.items()):
+            if number == younger.number:
+                self.traits[value] = older.number

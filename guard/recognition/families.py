@@ -1,0 +1,140 @@
+"""Families: all exchanges that share one trait. Most traits are seen once; only what a third account shows becomes a family.
+
+A family keeps its first exchanges (who, when): enough to see whether it is worth a closer look, and who was there first.
+It costs less than a kilobyte. A family with enough accounts behind it gets a *group* (``groups.py``), which keeps more.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+from guard.recognition.groups import Group
+
+FIRSTS = 8
+FOUNDERS = 24
+"""Exchanges of which a family itself keeps who and when."""
+_CELLS = 1 << 20
+_MASK = _CELLS - 1
+_TAG = (1 << 32) - 1
+MARK = (1 << 14) - 1
+"""What is kept of the number of the account that showed a trait first."""
+
+
+class Family:
+    """All exchanges that share a trait."""
+
+    __slots__ = (
+        "convicted",
+        "count",
+        "first_at",
+        "firsts",
+        "group",
+        "last_at",
+        "numbers",
+        "purity_due",
+        "slots",
+        "times",
+        "value",
+    )
+
+    def __init__(self, value: int, now: float) -> None:
+        self.value = value
+        self.count = 0
+        self.first_at = self.last_at = now
+        self.numbers = array("I")
+        """The accounts of its first exchanges, by number, when those came, and what they asked."""
+        self.times = array("d")
+        self.slots = array("Q")
+        self.firsts = array("H")
+        """The marks of the first accounts that showed it, in order, as far as the gate remembers."""
+        self.group: Group | None = None
+        self.convicted = 0
+        """The cluster that it was found to be when it was last weighed; 0: none."""
+        self.purity_due = 8
+        """At how many exchanges its purity is worked out next."""
+
+    def begin_anew(self) -> None:
+        """Forgets who was there first."""
+        self.numbers, self.times, self.slots = array("I"), array("d"), array("Q")
+
+
+class Gate:
+    """Counts accounts behind a trait until there are three, in 8 MiB whatever is sent.
+
+    A table of 2²⁰ cells by the low bits of the trait's keyed hash: 32 more bits to know it by, 14 bits each of the first and of the
+    second account, a count of 4. A newcomer that finds its cell taken lowers the count of what is there and gets the cell at zero
+    (Misra and Gries 1982): what comes again and again outlives what comes once.
+    """
+
+    __slots__ = ("cells",)
+
+    def __init__(self) -> None:
+        self.cells = array("Q", bytes(8 * _CELLS))
+
+    def passes(self, value: int, number: int) -> int:
+        """Whether this is the third account to show the trait: the marks of the first two (the first times 2¹⁴), else −1."""
+        cells = self.cells
+        place = value & _MASK
+        cell = cells[place]
+        tag = (value >> 20) & _TAG
+        mark = number & MARK
+        if cell >> 32 == tag and cell:
+            first = (cell >> 18) & MARK
+            if first == mark:
+                if cell & 15 < 15:
+                    cells[place] = cell + 1
+                return -1
+            second = (cell >> 4) & MARK
+            if second == mark:
+                return -1
+            if second:
+                cells[place] = 0
+                return first << 14 | second
+            cells[place] = cell | mark << 4
+        elif cell & 15 > 1:
+            cells[place] = cell - 1
+        else:
+            cells[place] = tag << 32 | mark << 18 | 1
+        return -1
+
+
+class Families:
+    """The families there are, by trait. At most ``most``: then those go first that are small and idle."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.gate = Gate()
+        self._held: dict[int, Family] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Family]:
+        return iter(self._held.values())
+
+    def find(self, value: int) -> Family | None:
+        """The family of a trait; None: too few accounts have shown it."""
+        return self._held.get(value)
+
+    def add(self, family: Family) -> None:
+        """Takes up a family that was kept over a restart."""
+        self._held[family.value] = family
+
+    def meet(self, value: int, number: int, now: float) -> Family | None:
+        """The same, made where this account is the one that makes it a family."""
+        family = self._held.get(value)
+        if family is None:
+            first = self.gate.passes(value, number)
+            if first >= 0:
+                if len(self._held) >= self._most:
+                    self._make_room()
+                family = self._held[value] = Family(value, now)
+                family.firsts.extend((first >> 14, first & MARK))
+        return family
+
+    def _make_room(self) -> None:
+        """Drops a twentieth, the idlest of those without a group; then what has one goes back to the gate's mercy."""
+        idle = sorted((f for f in self._held.values() if f.group is None), key=lambda f: (f.last_at, f.count, f.value))
+        for family in idle[: max(1, self._most // 20)] or list(self._held.values())[:1]:
+            del self._held[family.value]

@@ -1,0 +1,95 @@
+"""Groups: the latest exchanges of a family that is worth weighing, as the group signals need them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from guard.recognition.accounts import Known
+from guard.samples import GIST, Baseline, Sample
+
+KEPT = 1_024
+"""The latest exchanges that a group keeps."""
+_NO_GIST = bytes(GIST)
+
+
+class Observed(NamedTuple):
+    """One exchange, as the hot path leaves it for recognition. Shared by all groups that it belongs to."""
+
+    at: float
+    number: int
+    """The account, by recognition's own numbering."""
+    traits: bytes
+    """Its text traits, eight bytes each."""
+    slot: int
+    gist: bytes
+    reading: float
+    turns: int
+    stack: int
+    model: int
+    network: int
+    bearing: int
+    """The cluster of whose traits it carried enough to be held its own, when it came; 0: none."""
+
+
+class Group:
+    """The latest exchanges of one family, and what was last made of them."""
+
+    __slots__ = ("due", "events", "seen", "weight")
+
+    def __init__(self, events: list[Observed]) -> None:
+        self.events = events
+        self.seen = len(events)
+        """Exchanges since it became a group."""
+        self.due = 16
+        """It is weighed again when it has seen so many."""
+        self.weight = 0.0
+        """Its log-odds when it was last weighed."""
+
+    def add(self, observed: Observed) -> bool:
+        """Takes one in; whether it is time to weigh the group again."""
+        events = self.events
+        events.append(observed)
+        self.seen += 1
+        if len(events) > 2 * KEPT:
+            del events[:-KEPT]
+        return self.seen >= self.due
+
+
+def sample(
+    events: Sequence[Observed], known: Callable[[int], Known | None], baseline: Baseline, now: float
+) -> Sample | None:
+    """The exchanges of accounts that are still known, as arrays; None: there are none."""
+    records: dict[int, Known | None] = {}
+    for event in events:
+        if event.number not in records:
+            records[event.number] = known(event.number)
+    events = [event for event in events if records[event.number] is not None]
+    if not events:
+        return None
+    accounts = [record for record in records.values() if record is not None]
+    place = {record.number: i for i, record in enumerate(accounts)}
+    at, numbers, _, slots, gists, readings, turns, stacks, models, networks, _ = zip(*events, strict=True)
+    return Sample(
+        now=now,
+        at=np.array(at),
+        account=np.array([place[number] for number in numbers], np.int32),
+        slot=np.array(slots, np.uint64),
+        gist=np.frombuffer(b"".join([gist or _NO_GIST for gist in gists]), np.int8).reshape(-1, GIST),
+        reading=np.array(readings, np.float32),
+        turns=np.array(turns, np.uint8),
+        stack=np.array(stacks, np.uint32),
+        model=np.array(models, np.uint32),
+        network=np.array(networks, np.uint32),
+        born=np.array([a.born for a in accounts]),
+        dated=np.array([a.dated for a in accounts], np.bool_),
+        verified=np.array([a.verified for a in accounts], np.int8),
+        standing=np.array([a.standing(now) for a in accounts], np.float32),
+        payment=np.array([a.payment for a in accounts], np.uint64),
+        signup=np.array([a.signup for a in accounts], np.uint64),
+        org=np.array([a.org for a in accounts], np.uint64),
+        baseline=baseline,
+        stopped=np.sort(np.array([a.stopped_at for a in accounts if a.stopped_at])),
+    )

@@ -1,0 +1,177 @@
+"""The hot path of recognition: a few look-ups and one entry in the ring for each exchange."""
+
+from __future__ import annotations
+
+from array import array
+from typing import NamedTuple
+
+from guard.hashing import HashKey
+from guard.recent import Recent
+from guard.recognition.accounts import Accounts, Known
+from guard.recognition.ceilings import Ceilings, Over
+from guard.recognition.clusters import Cluster, Clusters
+from guard.recognition.families import MARK
+from guard.recognition.groups import Observed
+from guard.recognition.ring import Ring
+from guard.types import UNKNOWN, Exchange, Held
+
+COMMON_READING, PLAIN_READING = 0.35, 0.7
+MEMBER_AT = 2
+USUALLY = 0.1
+"""The share of an account's exchanges that carry a cluster's traits where it is the cluster's."""
+STRANGE_AT = 10
+STRANGERS_HITS = 4
+SETTLED_HITS = 3
+STANDING = 0.5
+"""From so much standing on an account stands outside ceilings and pool."""
+_MOST_NAMES = 65_536
+
+
+class Suspicion(NamedTuple):
+    """An exchange of a cluster's: whether it carries the traits itself, and whether its account has a life of its own."""
+
+    cluster: Cluster
+    carried: bool
+    settled: bool
+
+    def held(self) -> Held:
+        """What the score is made from."""
+        cluster = self.cluster
+        score = cluster.score
+        # With a life of its own an account is never held to be the cluster's: at most this exchange is.
+        if self.settled:
+            score = min(score, 0.899)
+        return Held(
+            cluster.name, score, 3 if score >= 0.9 else 2, cluster.evidence, self.settled, tuple(cluster.merged)
+        )
+
+
+TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
+
+
+class Lookout:
+    """Looks exchanges up. What it reads is kept by ``Recognition``, which shares it."""
+
+    __slots__ = ("_accounts", "_ceilings", "_clusters", "_key", "_names", "_ring")
+
+    def __init__(self, accounts: Accounts, clusters: Clusters, ceilings: Ceilings, ring: Ring, key: HashKey) -> None:
+        self._accounts, self._clusters, self._ceilings, self._ring = accounts, clusters, ceilings, ring
+        self._key = key
+        self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
+
+    def look(self, exchange: Exchange, now: float, *, granted: bool = False) -> Held | None:
+        """What is known of an exchange; None: nothing. Leaves an accepted account's in the ring, unless it is granted."""
+        account, features = exchange.account, exchange.features
+        if account.status != "accepted":
+            return None
+        known = self._accounts.meet(account, now)
+        self._clusters.seen += 1
+        known.count += 1
+        known.last_at = now
+        known.granted = granted
+        if granted:
+            return None
+        traits, proven = self._clusters.traits, self._clusters.proven
+        values = []
+        hits: list[int] = []
+        stack = 0
+        for kind, value in features.facets:
+            if kind in TEXT_KINDS:
+                values.append(value)
+                owner = traits.get(value)
+                if owner is not None:
+                    hits.append(owner)
+                    # A whole system prompt, and what was itself found to be one queue, says as much as two chance words.
+                    if kind == "system" or value in proven:
+                        hits.append(owner)
+            elif kind in {"stack", "parameters"}:
+                stack ^= value & 0xFFFFFFFF
+        suspicion = None
+        if hits or known.cluster:
+            suspicion = self._suspect(known, hits, now)
+            if suspicion is not None and not known.stopped_at:
+                known.stopped_at = now
+            if suspicion is not None and suspicion.carried:
+                number, carried = suspicion.cluster.number, suspicion.cluster.carried
+                for kind in dict.fromkeys(kind for kind, value in features.facets if traits.get(value) == number):
+                    carried[kind] += 1
+        # How plainly it asks for what a student model is taught with. A common phrase ("step by step") says nothing.
+        readings = features.readings
+        asked = plainly(max([reading for _, reading in readings])) if readings else 0.0
+        known.asked += asked
+        known.network = network = self._network(exchange.peer.network)
+        self._ring.add(
+            Observed(
+                now,
+                known.number,
+                array("Q", values).tobytes(),
+                features.slot,
+                features.gist,
+                asked,
+                min(features.turns, 255),
+                stack,
+                self._short("model", features.model),
+                network,
+                suspicion.cluster.number if suspicion is not None and suspicion.carried else 0,
+            )
+        )
+        return None if suspicion is None else suspicion.held()
+
+    def over(self, exchange: Exchange, now: float, *, enforced: bool) -> Over | None:
+        """Whether what accounts without standing may take together is used up for this exchange, which would otherwise pass;
+        None: there is room, and it is booked. Not ``enforced``: it passes and is booked whatever this says."""
+        known = self._accounts.find(exchange.account.key)
+        if known is None or known.granted or known.standing(now) >= STANDING:
+            return None
+        values = [value for kind, value in exchange.features.facets if kind in TEXT_KINDS]
+        return self._ceilings.over(values, known.number, now, enforced=enforced)
+
+    @staticmethod
+    def _enough(known: Known, hits: int) -> bool:
+        """Whether so many of a cluster's traits make an exchange the cluster's: more are needed of an account that has
+        long gone without any, since among thousands of exchanges a few have some by chance."""
+        return hits >= (
+            STRANGERS_HITS if known.count >= STRANGE_AT and known.bearing + 1 < USUALLY * known.count else 2
+        )
+
+    def _short(self, kind: str, name: str) -> int:
+        """32 bits that stand for a name."""
+        known = self._names.get((kind, name))
+        if known is None:
+            known = self._key.facet(kind, name.encode(errors="replace")) & 0xFFFFFFFF
+            self._names.put((kind, name), known)
+        return known
+
+    def _network(self, network: str) -> int:
+        """Likewise for the subnet of an address (an IPv4 one's /24; an IPv6 one comes as its prefix); 0: unknown."""
+        if network == UNKNOWN:
+            return 0
+        return self._short("network", network.rpartition(".")[0] or network)
+
+    def _suspect(self, known: Known, hits: list[int], now: float) -> Suspicion | None:
+        if known.cleared:
+            return None
+        if hits:
+            owner = max(set(hits), key=lambda number: (hits.count(number), -number))
+            cluster = self._clusters.number(owner)
+            if cluster is not None and self._enough(known, hits.count(owner)):
+                settled = known.settled(now)
+                if known.number in cluster.bystanders:
+                    return None
+                if settled and (hits.count(owner) < SETTLED_HITS or known.number & MARK in cluster.firsts):
+                    return None
+                self._clusters.join(known, cluster, now)
+                cluster.last_at = now
+                cluster.taken += 1
+                return Suspicion(cluster, True, settled)
+        if known.cluster and known.bearing >= max(MEMBER_AT, USUALLY * known.count):
+            cluster = self._clusters.number(known.cluster)
+            if cluster is not None and not known.settled(now):
+                cluster.taken += 1
+                return Suspicion(cluster, False, False)
+        return None
+
+
+def plainly(reading: float) -> float:
+    """How much of a content reading speaks of a purpose, 0 to 1: nothing up to what one common phrase reads, all from twice that."""
+    return min(1.0, max(0.0, (reading - COMMON_READING) / (PLAIN_READING - COMMON_READING)))

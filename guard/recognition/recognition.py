@@ -1,0 +1,280 @@
+"""The heart: finds accounts that act as one. The hot path looks up and writes a ring; everything else runs beside it.
+
+    look ─► ring ─► gate ─► families ─► groups ─► weighing ─► clusters ─► traits ─► look
+    hot path         beside the request path (``work``)                            hot path
+
+A shared text only finds a group. It is convicted by how its exchanges came about (``signals/``: one clock, even load, no own
+rhythm, …), and its cluster is then known by traits that are nearly all its own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from heapq import nsmallest
+from typing import NamedTuple
+
+from guard.hashing import HashKey
+from guard.recognition.accounts import Accounts, Known
+from guard.recognition.baseline import MOST, Usual
+from guard.recognition.ceilings import Ceilings
+from guard.recognition.clusters import Clusters
+from guard.recognition.families import FIRSTS, FOUNDERS, MARK, Families, Family
+from guard.recognition.groups import Group, Observed, sample
+from guard.recognition.looking import STANDING, Lookout
+from guard.recognition.pardons import Pardons
+from guard.recognition.ring import Ring
+from guard.recognition.verdicts import Weighing
+from guard.samples import Baseline
+
+BASELINE_S = 3600.0
+FEWEST_EVENTS = 16
+FEWEST_ACCOUNTS = 5
+TWINS = 12
+"""So many latest exchanges at the same moments make two groups of one size the same."""
+FEWEST_CANDIDATES = 50
+HOPELESS_NATS = -14.0
+RELEASE_NATS = -4.0
+"""A family that was found to be one queue is held to be it until its log-odds fall below this."""
+_MOST_FAMILIES = 200_000
+_MOST_GROUPS = 512
+_DROPPED = 32
+_TELLING_NATS = -6.0
+_SLICE = 256
+_NO_EVENTS = b""
+
+
+class Parts(NamedTuple):
+    """What recognition is made of, for ``keeping.py``."""
+
+    families: Families
+    usual: Usual
+    baseline: Baseline | None
+    baseline_due: float
+    ring: Ring
+    groups: dict[int, Family]
+    to_weigh: dict[int, Family]
+    to_judge: dict[int, Family]
+
+
+class Recognition:
+    """All that is known of who acts with whom. Times are the caller's clock, which never goes back."""
+
+    def __init__(self, weighing: Weighing, key: HashKey, max_accounts: int) -> None:
+        self._weighing = weighing
+        self.accounts = Accounts(max_accounts)
+        self.clusters = Clusters(self.accounts)
+        self.ceilings = Ceilings(max_accounts)
+        self._families = Families(_MOST_FAMILIES)
+        self._usual = Usual()
+        self._baseline: Baseline | None = None
+        self._baseline_due = 0.0
+        self.pardons = Pardons()
+        self.ring = Ring()
+        lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key)
+        self.look = lookout.look
+        """The hot path: what is known of an exchange."""
+        self.over = lookout.over
+        """The hot path: whether what accounts without standing may take together is used up."""
+        self._groups: dict[int, Family] = {}
+        self._to_weigh: dict[int, Family] = {}
+        self._to_judge: dict[int, Family] = {}
+        self._weighed: dict[tuple[float, ...], Family] = {}
+        """What this batch has weighed, by number and latest moments of its exchanges."""
+
+    # -- beside the request path ----------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """How many exchanges have still to be looked at."""
+        return len(self.ring)
+
+    @property
+    def lost(self) -> int:
+        """How many never were, because there were too many."""
+        return self.ring.lost
+
+    def due(self, now: float) -> None:
+        """Does all that is due, to its end: what a replay does before each exchange."""
+        if self.ring.due_at <= now:
+            for _ in self.work(now):
+                pass
+
+    def work(self, now: float) -> Iterator[None]:
+        """The same in slices: yields after each piece, about a millisecond or less each."""
+        while (moment := self.ring.due_at) <= now:
+            yield from self._work_on(moment)
+
+    def _work_on(self, now: float) -> Iterator[None]:
+        for count, observed in enumerate(self.ring.batch(), 1):
+            self._take_in(observed)
+            if count % 64 == 0:
+                yield
+        yield from self.ceilings.tick(now)
+        self._weighed.clear()
+        while self._to_weigh:
+            value = next(iter(self._to_weigh))
+            family = self._to_weigh.pop(value)
+            try:
+                yield from self._weigh(family, now)
+            except GeneratorExit:
+                self._to_weigh[value] = family
+                raise
+            yield
+        while self._to_judge:
+            value = next(iter(self._to_judge))
+            self.clusters.judge_trait(self._to_judge.pop(value), now)
+            yield
+
+    def _take_in(self, observed: Observed) -> None:
+        at, number = observed.at, observed.number
+        self._usual.add(at)
+        known = self.accounts.number(number)
+        if known is None:
+            return
+        linked = known.cluster != 0
+        families, to_weigh = self._families, self._to_weigh
+        shared = []
+        values = array("Q")
+        values.frombytes(observed.traits)
+        for value in values:
+            family = families.meet(value, number, at)
+            if family is None:
+                continue
+            shared.append(value)
+            family.count += 1
+            family.last_at = at
+            if len(family.firsts) < FIRSTS and number & MARK not in family.firsts:
+                family.firsts.append(number & MARK)
+            group = family.group
+            if group is not None:
+                if group.add(observed):
+                    to_weigh[value] = family
+            elif len(family.numbers) < FOUNDERS:
+                family.numbers.append(number)
+                family.times.append(at)
+                family.slots.append(observed.slot)
+                if len(family.numbers) >= FEWEST_EVENTS:
+                    self._consider(family, at)
+            elif family.count % FOUNDERS == 0:
+                # Nobody's yet: the founders are looked at anew, the latest exchanges in their place.
+                family.begin_anew()
+            if linked and family.count >= family.purity_due:
+                family.purity_due = max(family.count + 2, int(family.count * 1.25))
+                self._to_judge[value] = family
+        self.ceilings.note(shared, number, at, fresh=known.standing(at) < STANDING)
+
+    def _consider(self, family: Family, now: float) -> None:
+        """Makes a group of a family that has enough accounts without standing behind it."""
+        fresh = {
+            number
+            for number in set(family.numbers)
+            if (known := self.accounts.number(number)) is not None and not known.settled(now)
+        }
+        if len(fresh) < FEWEST_ACCOUNTS:
+            return
+        if len(self._groups) >= _MOST_GROUPS:
+            self._drop_groups()
+        family.group = Group(
+            [
+                Observed(at, number, _NO_EVENTS, slot, b"", 0.0, 0, 0, 0, 0, 0)
+                for at, number, slot in zip(family.times, family.numbers, family.slots, strict=True)
+            ]
+        )
+        self._groups[family.value] = family
+        self._to_weigh[family.value] = family
+
+    def _drop_groups(self) -> None:
+        """Of the groups that say least, the idlest go."""
+        for family in nsmallest(_DROPPED, self._groups.values(), key=_worth):
+            family.group = None
+            family.begin_anew()
+            del self._groups[family.value]
+
+    def _weigh(self, family: Family, now: float) -> Iterator[None]:
+        group = family.group
+        if group is None:
+            return
+        # What speaks plainly against a campaign is looked at less often.
+        group.due = int(group.seen * (2.0 if group.weight < HOPELESS_NATS else 1.5))
+        if self._baseline is None or now >= self._baseline_due:
+            self._baseline = yield from self._usual.working_out(self.accounts.spread(2 * MOST), now)
+            self._baseline_due = now + BASELINE_S
+            yield
+        # Some ten traits of one template find the same exchanges: what was found for the first holds for all.
+        same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
+        twin = self._weighed.get(same)
+        if twin is not None and not self.pardons and twin.group is not None:
+            group.weight, family.convicted = twin.group.weight, twin.convicted
+            return
+        self._weighed[same] = family
+        taken = sample(group.events, self._weighable, self._baseline, now)
+        if taken is None:
+            return
+        yield
+        cleared, pardoned = frozenset[str](), frozenset[int]()
+        if self.pardons:
+            numbers = dict.fromkeys([event.number for event in group.events])
+            members = [known for number in numbers if (known := self._weighable(number)) is not None]
+            cleared, pardoned = self.pardons.over(family.value, members, now)
+        spoken = self.pardons.spoken
+        verdict = yield from self._weighing.weighing(taken, self.candidates, cleared)
+        if self.pardons.spoken != spoken:
+            # The operator has spoken meanwhile: what was found is weighed again.
+            self._to_weigh[family.value] = family
+            return
+        group.weight = verdict.nats
+        if verdict.nats < RELEASE_NATS:
+            family.convicted = 0
+        if verdict.band >= 2 and not self.clusters.public(family, now):
+            # A pardon ends where kinds of evidence that it did not lift convict by themselves.
+            lifted = frozenset(
+                number
+                for number in pardoned
+                if (kinds := self.pardons.kinds_of(number)) <= cleared
+                or self._weighing.weigh(taken, self.candidates, kinds).band >= 2
+            )
+            cluster = self.clusters.convict(family, group.events, verdict, now, lifted)
+            family.convicted = cluster.number if cluster is not None else 0
+            for first in range(0, len(group.events), _SLICE):
+                yield
+                self._judge_all(group.events[first : first + _SLICE])
+
+    def _weighable(self, number: int) -> Known | None:
+        """An account whose exchanges count when a group is weighed; None: it is forgotten, or has a grant."""
+        known = self.accounts.number(number)
+        return None if known is None or known.granted else known
+
+    # -- for the operator and over a restart ----------------------------------------------------------------------
+
+    def parts(self) -> Parts:
+        """Everything but accounts, clusters and pardons, as it is: whoever changes it changes recognition."""
+        to_do = self._to_weigh, self._to_judge
+        return Parts(self._families, self._usual, self._baseline, self._baseline_due, self.ring, self._groups, *to_do)
+
+    def only_learn(self) -> None:
+        """Weighs with no signals from now on: nobody is convicted."""
+        self._weighing = Weighing((), {}, {})
+
+    def adopt(self, baseline: Baseline, due: float) -> None:
+        """Goes on with what was held to be usual; it is worked out anew when it is due."""
+        self._baseline, self._baseline_due = baseline, due
+
+    @property
+    def candidates(self) -> int:
+        """How many groups are live: so many chances to be wrong. Some ten traits find the same group."""
+        return max(FEWEST_CANDIDATES, len(self._groups) // 8)
+
+    def _judge_all(self, events: Sequence[Observed]) -> None:
+        """All families that these exchanges belong to are looked at for traits."""
+        for event in events:
+            values = array("Q")
+            values.frombytes(event.traits)
+            for value in values:
+                family = self._families.find(value)
+                if family is not None and family.count >= 4:
+                    self._to_judge[value] = family
+
+
+def _worth(family: Family) -> tuple[bool, float, int]:
+    return family.group is not None and family.group.weight > _TELLING_NATS, family.last_at, family.value

@@ -1,0 +1,107 @@
+"""Verdicts: the evidence on a group, added up as log-odds, capped for each signal and each kind of evidence.
+
+nats = prior + Σ over kinds of clip(Σ of the kind's signals, −cap, cap). The prior is what makes a thousand candidates as safe as
+one: −log(candidates / RISK), so that under honest models all of them together are convicted falsely with a probability of about
+RISK (Ville's inequality on the sequential signals; DETECTION.md, section 5). ``suspect`` from −2 nats; ``confirmed`` from 0,
+with two kinds of at least 2 nats each, one of them costly to plant on a victim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, log
+from typing import NamedTuple
+
+import numpy as np
+
+from guard.contracts import GroupSignal
+from guard.samples import Sample
+from guard.types import Evidence
+
+RISK = 0.01
+SUSPECT_NATS = -2.0
+CONFIRMED_NATS = 0.0
+STRONG_NATS = 2.0
+FEWEST = 16
+"""Accounts without standing that a group needs for a verdict; fewer where they are tied to each other by what they pay with."""
+FEWEST_TIED = 3
+_TIED_NATS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """How much of a signal's nats count: times ``scale``, between ``least`` and ``most``."""
+
+    scale: float
+    least: float
+    most: float
+
+
+class Verdict(NamedTuple):
+    """What a group was found to be. ``band``: an index into ``types.BANDS``; 0: nothing that would hold."""
+
+    nats: float
+    band: int
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def score(self) -> float:
+        """The probability that such a group is one campaign, in the range of its band."""
+        probability = 1.0 / (1.0 + exp(-max(-50.0, min(50.0, self.nats - SUSPECT_NATS))))
+        if self.band == 3:
+            return max(0.9, probability)
+        return min(0.899, probability)
+
+
+class Weighing:
+    """Weighs groups with every group signal there is. ``caps``: kind of evidence → its cap."""
+
+    def __init__(self, signals: Sequence[GroupSignal], clips: Mapping[str, Clip], caps: Mapping[str, float]) -> None:
+        self._signals = tuple((signal, clips[signal.name]) for signal in signals)
+        self._caps = dict(caps)
+
+    def weigh(self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()) -> Verdict:
+        """The verdict on a group, one of so many ``candidates``. Kinds of evidence that are ``cleared`` never speak against it."""
+        steps = self.weighing(sample, candidates, cleared)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                verdict: Verdict = end.value
+                return verdict
+
+    def weighing(
+        self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()
+    ) -> Generator[None, None, Verdict]:
+        """The same in steps, one a signal."""
+        sums: dict[str, float] = {}
+        costly: dict[str, bool] = {}
+        evidence = []
+        for signal, clip in self._signals:
+            weighed = signal.weigh(sample)
+            yield
+            nats = min(clip.most, max(clip.least, weighed.nats * clip.scale))
+            if nats == 0.0:
+                continue
+            sums[signal.group] = sums.get(signal.group, 0.0) + nats
+            if nats > 0.0 and signal.costly:
+                costly[signal.group] = True
+            evidence.append(Evidence(signal.name, signal.group, round(nats, 4), weighed.reason))
+        if cleared:
+            sums = {kind: min(total, 0.0) if kind in cleared else total for kind, total in sums.items()}
+            evidence = [one for one in evidence if one.nats < 0.0 or one.group not in cleared]
+        nats = -log(max(1, candidates) / RISK)
+        strong = strong_costly = 0
+        for kind, total in sums.items():
+            cap = self._caps[kind]
+            nats += max(-cap, min(cap, total))
+            if total >= STRONG_NATS:
+                strong += 1
+                strong_costly += costly.get(kind, False)
+        fresh = int(np.count_nonzero(sample.standing < 0.5))
+        tied = sums.get("infrastructure", 0.0) >= _TIED_NATS
+        band = 0
+        if nats > SUSPECT_NATS and strong_costly and fresh >= (FEWEST_TIED if tied else FEWEST):
+            band = 3 if nats > CONFIRMED_NATS and strong >= 2 else 2
+        return Verdict(nats, band, tuple(evidence))

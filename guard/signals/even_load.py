@@ -1,0 +1,126 @@
+"""The accounts carry equal loads.
+
+What it sees: a queue deals its work out over a pool: of the group's exchanges while an account is in the pool, each is its with
+one and the same chance, whoever it is. Owners differ: some ask once a week, some a hundred times, and what one asks comes
+together. So rates that are nearly equal (lognormal, ± 35 %, but for a tenth of strangers) are weighed against rates that differ
+as people's do (gamma of shape 0.7, ± 120 %) or businesses' (lognormal, a factor of 2.5 up or down). Time is counted in exchanges of the group, so it matters little how the queue runs
+by day and night. What follows within a conversation is left out.
+
+When an account joined and left isn't known, for pools are replaced every day or two. Three kinds of life are tried: there for
+the whole (or from any moment on, with one half, and likewise to the end), or for about a third or a tenth of the sample. Both
+sides are given the life and the mean rate that suit them best.
+
+What honest traffic sets it off: the same job by the same clock on many machines (an hourly monitor), a course with a set number
+of exercises that are done in one go. It says nothing of a pool in which each account is used once.
+
+Costly to plant on a victim: to make honest owners' loads even one would have to ask in their place.
+
+Cost: about 400 µs for 2,048 exchanges of 400 accounts. Source: over-dispersion of counts as the mark of independent owners; the
+rest is a likelihood on a grid of rates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.likelihoods import beginnings
+from guard.samples import NOTHING, Sample, Weighed
+
+_OWNERS_SHAPE = 0.7
+_OWNERS_SPREAD = 0.9
+_POOL_SPREAD = 0.35
+_STRANGERS = 0.1
+_STEP = 0.4
+_LEAST, _GREATEST = 0.05, 3000.0
+"""Exchanges that an account would make in the whole sample: the range of the grid of rates."""
+_LIVES = (0.3, 0.1)
+_FEWEST = 5
+_BLOCK = 64
+"""Accounts at a time: products as small as that are never spread over threads, which cost more than the product."""
+_NIL = np.float32(1e-30)
+
+
+class EvenLoad:
+    name = "even_load"
+    group = "coordination"
+    costly = True
+
+    def __init__(self) -> None:
+        logs = np.arange(np.log(_LEAST), np.log(_GREATEST) + _STEP, _STEP)
+        rates = np.exp(logs)
+        # Columns: mean rates, first of pools, then of owners of both kinds; rows: the rates that accounts then have.
+        off = logs[:, None] - logs[None, :]
+        people = np.exp(_OWNERS_SHAPE * (off - np.exp(off)))
+        people /= people.sum(0)
+        businesses = np.exp(-0.5 * (off / _OWNERS_SPREAD) ** 2)
+        businesses /= businesses.sum(0)
+        pool = np.exp(-0.5 * (off / _POOL_SPREAD) ** 2)
+        pool = (1.0 - _STRANGERS) * pool / pool.sum(0) + _STRANGERS * people
+        both = np.concatenate((pool, people, businesses), axis=1)
+        # Only accounts that were seen at all are in a sample.
+        seen = 1.0 - 0.5 * np.exp(-rates) - 0.5 * np.exp(-rates / 3.0)
+        self._whole = (both / (seen @ both)).astype(np.float32)
+        short = []
+        for life in _LIVES:
+            # Joins at any moment, leaves at the rate 1/life: so it is over before the next exchange, and was not yet before the
+            # first, with the chances of two competing clocks.
+            ends = 1.0 / life
+            seen = rates / (rates + ends)
+            short.append((ends / (rates + ends) ** 2)[:, None] * both / (seen @ both))
+        self._short = np.concatenate(short, axis=1).astype(np.float32)
+        self._logs, self._rates = logs.astype(np.float32), rates.astype(np.float32)
+        self._inverse = (1.0 / rates).astype(np.float32)
+
+    def weigh(self, sample: Sample) -> Weighed:
+        begun = beginnings(sample)
+        account = sample.account if begun is None else sample.account[begun]
+        n = len(account)
+        if n < 8:
+            return NOTHING
+        counts = np.bincount(account, minlength=sample.accounts)
+        places = np.arange(n, dtype=np.float32)
+        first = np.zeros(len(counts), np.float32)
+        last = np.zeros(len(counts), np.float32)
+        last[account] = places
+        first[account[::-1]] = places[::-1]
+        if not counts.all():
+            there = counts > 0
+            counts, first, last = counts[there], first[there], last[there]
+        accounts = len(counts)
+        if accounts < _FEWEST or accounts == n:
+            return NOTHING
+        scale = np.float32(1.0 / n)
+        lived = (last - first) * scale
+        before, after = first * scale, (np.float32(n - 1) - last) * scale
+        whole = np.zeros(self._whole.shape[1])
+        short = np.zeros(self._short.shape[1])
+        for start in range(0, accounts, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            fit = np.multiply.outer(counts[part].astype(np.float32), self._logs)
+            fit -= np.multiply.outer(lived[part], self._rates)
+            fit -= fit.max(1, keepdims=True)
+            likely = np.exp(fit, out=fit)
+            short += np.log(np.maximum(likely @ self._short, _NIL)).sum(0)
+            likely *= self._absent(before[part])
+            likely *= self._absent(after[part])
+            whole += np.log(np.maximum(likely @ self._whole, _NIL)).sum(0)
+        spent = float(lived.sum())
+        means = len(self._logs)
+        pool, owners = float(whole[:means].max()), float(whole[means:].max())
+        for place, life in enumerate(_LIVES):
+            over = 3 * place * means
+            lapse = spent / life
+            pool = max(pool, float(short[over : over + means].max()) - lapse)
+            owners = max(owners, float(short[over + means : over + 3 * means].max()) - lapse)
+        return Weighed(pool - owners, f"{accounts} accounts, {n / accounts:.1f} each")
+
+    def _absent(self, time: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(accounts, rates): the chance of no exchange in that time at an end, if one half was there for all of it."""
+        gone = np.exp(np.multiply.outer(-time, self._rates))
+        gone *= 1.0 - self._inverse
+        gone += self._inverse
+        return gone
+
+
+PLUGIN = EvenLoad

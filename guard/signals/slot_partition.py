@@ -1,0 +1,114 @@
+"""Whether different accounts ask the same questions.
+
+What it sees: a class has the same homework, a benchmark is run by many, a public prompt is tried by all: accounts repeat each
+other, and each such question is asked by a good part of them. A queue is partitioned, for whoever pays for an answer doesn't
+pay twice. So repeats across accounts exonerate, in full at two fifths of all exchanges. That no question comes again proves
+little: other people's don't either.
+
+A queue that wants several samples of each question repeats itself too: many questions, each asked by few of the accounts, and
+by about equally many. So a repeat counts by how large a part of the accounts asks that question, one question counts for at
+most a tenth of all, and questions asked equally often, over accounts of which none has seen more than a few of them, convict
+mildly. Follow-ups in long conversations ("thanks", "shorter, please") are repeats that mean nothing and are left out.
+
+Who repeats questions on purpose to look like a class pays two fifths of his accounts' exchanges for it. Repeats by the same
+account hours later (monitors, nightly checks) exonerate a little.
+
+Costly to plant on a victim: one can't make others' questions differ. (A flood of equal questions exonerates whom one meant
+to frame.)
+
+Cost: about 150 µs for 2,048 exchanges. Source: the birthday problem; index of dispersion (Fisher 1950).
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.likelihoods import beginnings
+from guard.samples import NOTHING, Sample, Weighed
+
+_MOST_EXONERATING = 6.0
+_FREE = 0.06
+"""The share of repeats that any traffic has: retries, chain letters."""
+_FULL = 0.40
+_ONE_QUESTION = 0.1
+_LATER_S = 3 * 3600.0
+_FEWEST = 16
+
+
+class SlotPartition:
+    name = "slot_partition"
+    group = "coordination"
+    costly = True
+
+    def weigh(self, sample: Sample) -> Weighed:
+        known = sample.slot != 0
+        begun = beginnings(sample)
+        if begun is not None:
+            early = np.zeros(len(known), np.bool_)
+            early[begun] = True
+            known &= early
+        m = int(np.count_nonzero(known))
+        if m < _FEWEST or m < len(known) // 4:
+            return NOTHING
+        if m == len(known):
+            slot, account, at = sample.slot, sample.account, sample.at
+        else:
+            slot, account, at = sample.slot[known], sample.account[known], sample.at[known]
+        # In order of question, and in order of time within a question.
+        order = np.argsort(slot, kind="stable")
+        value, who, when = slot[order], account[order], at[order]
+        again = value[1:] == value[:-1]
+        if not again.any():
+            return NOTHING
+        first = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(~again) + 1))
+        times = np.diff(np.append(first, m))
+        question = np.repeat(np.arange(len(first)), times)
+        # Distinct accounts of each question.
+        pairs = np.unique(question * np.int64(sample.accounts) + who)
+        askers = np.bincount(pairs // sample.accounts, minlength=len(first))
+        active = len(np.unique(account))
+        others = np.bincount(question, who != who[first][question], minlength=len(first))
+        exonerating, across = _shared(others, askers, m, active)
+        equal = _equal_shares(times, askers, active) if across > _FREE else 0.0
+        if equal > 0.0:
+            return Weighed(equal, f"{len(times)} questions, each asked equally often over the accounts")
+        later = again & (who[1:] == who[:-1]) & (when[1:] - when[:-1] > _LATER_S)
+        own = int(np.count_nonzero(later)) / m
+        nats = -_MOST_EXONERATING * exonerating - 2.0 * _ramp(own, 0.1, 0.5)
+        return Weighed(nats, f"{across:.0%} asked by others before" if nats < 0 else "")
+
+
+def _shared(repeats: NDArray[Any], askers: NDArray[Any], m: int, active: int) -> tuple[float, float]:
+    """How far repeats across accounts exonerate, 0 to 1, and their share of all exchanges. Both arrays: by question."""
+    across = float(repeats.sum()) / m
+    if across <= 0.0 or active < 3:
+        return 0.0, across
+    counted = np.minimum(repeats, _ONE_QUESTION * m)
+    # What a class asks is asked by a good part of it; what a queue samples several times, by a few of its accounts.
+    popularity = float(np.dot(counted, askers)) / (max(1.0, float(counted.sum())) * active)
+    share = float(counted.sum()) / m
+    sure = share - sqrt(share / m)
+    # Where nearly all is repeated, it doesn't matter by how many questions: nothing is taken.
+    nearly_all = _ramp(across - sqrt(across / m) / 2, 0.5, 0.75)
+    return max(_ramp(sure, _FREE, _FULL), nearly_all) * _ramp(popularity, 0.03, 0.12), across
+
+
+def _equal_shares(times: NDArray[np.int64], askers: NDArray[np.int64], active: int) -> float:
+    """Nats for questions that are each asked equally often, though no account asks many of them; else 0."""
+    questions = len(times)
+    mean = float(times.mean())
+    if questions < 10 or mean <= 1.5 or float(askers.mean()) > 0.3 * active:
+        return 0.0
+    spread = float(((times - mean) ** 2).sum()) / mean / (questions - 1)
+    return min(1.0, 0.1 * (questions - 1)) if spread < 0.3 else 0.0
+
+
+def _ramp(x: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (x - low) / (high - low)))
+
+
+PLUGIN = SlotPartition

@@ -1,0 +1,102 @@
+"""Groups: the latest exchanges of a family, and the arrays that the group signals see."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+import pytest
+
+from guard.recognition.accounts import Accounts
+from guard.recognition.groups import KEPT, Group, Observed, sample
+from guard.samples import GIST, Baseline
+from guard.types import Account
+
+NOW = 1_790_000_000.0
+BASELINE = Baseline(0, 0, NOW, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, np.zeros(GIST, np.float32))
+
+
+def observed(at: float, number: int, **more: Any) -> Observed:
+    values: dict[str, Any] = {
+        "at": at,
+        "number": number,
+        "traits": array("Q", [1, 2]).tobytes(),
+        "slot": 9,
+        "gist": bytes(range(GIST)),
+        "reading": 0.5,
+        "turns": 3,
+        "stack": 4,
+        "model": 5,
+        "network": 6,
+        "bearing": 0,
+    }
+    return Observed(**{**values, **more})
+
+
+def test_a_group_keeps_its_latest_and_counts_all() -> None:
+    """It never holds more than twice what it keeps, and what it holds are the latest, in order."""
+    group = Group([])
+    most = 0
+    for n in range(5 * KEPT):
+        group.add(observed(NOW + n, 1))
+        most = max(most, len(group.events))
+
+    assert most <= 2 * KEPT
+    assert len(group.events) >= KEPT
+    assert group.seen == 5 * KEPT
+    assert [event.at for event in group.events] == [NOW + n for n in range(5 * KEPT - len(group.events), 5 * KEPT)]
+
+
+def test_a_group_says_when_it_is_due() -> None:
+    """From the moment that it has seen so many, until somebody sets when next."""
+    group = Group([])
+    group.due = 3
+    assert [group.add(observed(NOW, 1)) for _ in range(4)] == [False, False, True, True]
+    group.due = 6
+    assert [group.add(observed(NOW, 1)) for _ in range(2)] == [False, True]
+
+
+def test_the_sample_holds_each_exchange_and_each_account_once() -> None:
+    """Exchanges in order; accounts numbered from 0 within it, with what is known of them."""
+    accounts = Accounts(10)
+    old = accounts.meet(Account("a" * 32, created=NOW - 40 * 86_400.0, verified=True, payment="12" * 16), NOW)
+    new = accounts.meet(Account("b" * 32), NOW)
+    events = [
+        observed(NOW, new.number),
+        observed(NOW + 1, old.number, turns=1),
+        observed(NOW + 2, new.number, gist=b""),
+    ]
+
+    taken = sample(events, accounts.number, BASELINE, NOW + 3)
+
+    assert taken is not None
+    assert taken.accounts == 2
+    assert taken.account.tolist() == [0, 1, 0]
+    assert taken.counts().tolist() == [2, 1]
+    assert taken.at.tolist() == [NOW, NOW + 1, NOW + 2]
+    assert taken.turns.tolist() == [3, 1, 3]
+    assert taken.gist.shape == (3, GIST)
+    assert taken.gist[1].tolist() == list(range(GIST))
+    assert not taken.gist[2].any()
+    assert taken.standing.tolist() == pytest.approx([0.0, 1.0], abs=1e-5)
+    assert taken.verified.tolist() == [-1, 1]
+    assert taken.dated.tolist() == [False, True]
+    assert (taken.payment != 0).tolist() == [False, True]
+    assert taken.baseline is BASELINE
+
+
+def test_accounts_that_were_forgotten_are_left_out() -> None:
+    """Their exchanges say nothing any more; where none is left there is no sample."""
+    accounts = Accounts(10)
+    stays, goes = (accounts.meet(Account(name * 32), NOW) for name in "ab")
+    events = [observed(NOW, goes.number), observed(NOW + 1, stays.number)]
+    accounts.forget(goes.key)
+
+    taken = sample(events, accounts.number, BASELINE, NOW + 2)
+    assert taken is not None
+    assert taken.at.tolist() == [NOW + 1]
+    assert taken.accounts == 1
+
+    accounts.forget(stays.key)
+    assert sample(events, accounts.number, BASELINE, NOW + 2) is None

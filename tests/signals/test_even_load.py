@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from guard.samples import Sample
+from guard.signals.even_load import PLUGIN
+from tests.signals.groups_made_up import (
+    Made,
+    degenerate,
+    in_bursts,
+    last,
+    paced,
+    people,
+    poisson,
+    queue,
+    rng_of,
+    sample_of,
+    template_users,
+    together,
+)
+
+SIGNAL = PLUGIN()
+SEEDS = range(4)
+
+
+def nats(group: Made) -> float:
+    return SIGNAL.weigh(sample_of(group)).nats
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_pool_that_is_dealt_work_carries_even_loads(seed: int) -> None:
+    """In turn or at random with unequal shares, by any clock, in conversations, with few accounts or many."""
+    rng = rng_of(seed)
+    assert nats(queue(rng, paced(rng, 1200, 3), 200, deal="round_robin")) > 20
+    assert nats(queue(rng, poisson(rng, 1200, 3), 200)) > 10
+    assert nats(queue(rng, in_bursts(rng, 1200, 3), 200)) > 10
+    assert nats(queue(rng, paced(rng, 1200, 3), 150, deal="sticky")) > 5
+    assert nats(queue(rng, paced(rng, 400, 1), 8, deal="round_robin")) > 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_pool_that_is_replaced_daily_still_carries_even_loads(seed: int) -> None:
+    """Accounts that were there for a day only count by their day."""
+    rng = rng_of(seed)
+    assert nats(queue(rng, paced(rng, 1200, 4), 60, life_days=1.0)) > 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_owners_differ(seed: int) -> None:
+    """People with and without sessions, and businesses, use the same thing very unequally."""
+    rng = rng_of(seed)
+    assert nats(last(people(rng, 250, 5), 1200)) < -10
+    assert nats(last(people(rng, 250, 5, spread=1.3, session=1.0), 1200)) < -10
+    assert nats(template_users(rng, 60, 2)) < 1
+    assert nats(last(people(rng, 60, 2), 120)) < 0
+
+
+def test_few_exchanges_say_little() -> None:
+    """Where hardly anybody asked twice, neither side is told from the other."""
+    rng = rng_of(1)
+    assert abs(nats(queue(rng, paced(rng, 60, 1), 400))) < 1
+    assert abs(nats(last(people(rng, 500, 3, session=1.0), 40))) < 1.5
+
+
+def test_a_few_stolen_accounts_change_little() -> None:
+    """A tenth of strangers with loads of their own don't hide a pool."""
+    rng = rng_of(3)
+    pool = queue(rng, paced(rng, 1000, 3), 150)
+    strangers = last(people(rng, 15, 3), 80)
+    assert nats(together(pool, strangers)) > 5
+
+
+@pytest.mark.parametrize("kind", degenerate())
+def test_little_says_little(kind: str) -> None:
+    """Degenerate samples never raise, and hardly weigh (one in which all accounts take turns is even, whatever else)."""
+    sample: Sample = degenerate()[kind]
+    assert abs(SIGNAL.weigh(sample).nats) < 8
