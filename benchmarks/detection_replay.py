@@ -19,9 +19,11 @@ from detection_variants import SHARED
 
 ROOT = Path(__file__).resolve().parents[1]
 STANDARD = ROOT / "guard" / "policies" / "standard.toml"
-# TOML that turns ceilings and the pool off, appended to the preset without its limits. Empty until the policy has a key
-# for them: what recognition alone does is then measured with whatever ceilings there are.
-WITHOUT_CEILINGS = ""
+# TOML that turns ceilings and the pool off, appended to the preset without its limits.
+WITHOUT_CEILINGS = """
+[ceilings]
+mode = "off"
+"""
 _LOOK_EVERY_S = 0.05
 _CHUNK_LINES = 512
 

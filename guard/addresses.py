@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
+from guard.hashing import HashKey
 from guard.recent import Recent
 from guard.settings import Network
+from guard.types import UNKNOWN
 
 # The longest text of an address (45) with a scope; anything longer is none.
 _LONGEST = 64
@@ -28,6 +30,14 @@ class Address:
     text: str
     network: str
     hop: bool
+
+
+def subnet(key: HashKey, network: str) -> int:
+    """32 keyed bits that stand for the subnet that a ``Peer.network`` lies in: the /24 of an IPv4 address; of an IPv6 one its
+    prefix, which it is already. 0: unknown."""
+    if network == UNKNOWN:
+        return 0
+    return key.facet("network", (network.rpartition(".")[0] or network).encode(errors="replace")) & 0xFFFFFFFF
 
 
 class Addresses:

@@ -25,7 +25,8 @@ def check(policy: Policy, raw: Mapping[str, Any], places: Mapping[str, list[int]
     _warn_of_missing_facts(policy, raw, places, mistakes)
     modes = [limit.mode for limit in policy.limits] + [rule.mode for rule in policy.rules]
     if policy.mode == "enforce" and "enforce" not in modes:
-        mistakes.warn(("mode",), "enforces nothing: no limit and no rule is in mode enforce")
+        what = "nothing" if policy.ceilings.mode != "enforce" else "nothing but ceilings"
+        mistakes.warn(("mode",), f"enforces {what}: no limit and no rule is in mode enforce")
     if policy.record.bodies and not policy.record.file:
         mistakes.warn(("record", "bodies"), "records nothing: no file is named", 'add file = "…"')
 

@@ -80,6 +80,7 @@ def compile_policy(
         ),
         default_output_tokens=table.models.default_output_tokens,
         score=_score(table, origin, mistakes),
+        ceilings=settings.Ceilings(table.ceilings.mode),
         admin=_admin(table, mistakes),
         state=settings.State(state.dir, state.snapshot, state.max_accounts, state.lease),
         audit=settings.Audit(audit.file, audit.max_bytes, audit.keep, audit.sample_allowed),

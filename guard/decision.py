@@ -98,7 +98,8 @@ def decide(found: Found, reference: str, *, enforced: bool) -> Decision:
         found.retry_after_s,
     )
     private = f"rule {rule}" if rule else ""
-    if found.limited in JOINT and SEVERITY[action] < SEVERITY["limit"]:
+    # A limit of the policy may have the same name; it names its unit.
+    if found.limited in JOINT and not found.unit and SEVERITY[action] < SEVERITY["limit"]:
         action, rule, reasons = "limit", "", (found.limited,)
         retry_after_s = found.limit_retry_after_s
         public = JOINT[found.limited].format(wait=max(1, -int(-retry_after_s // 1))) + _WAY_BACK.format(

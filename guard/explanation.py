@@ -19,6 +19,12 @@ _DONE = {
 }
 
 
+_JOINT = {
+    "ceiling": "what accounts without standing may take together of what this exchange shares with theirs (a ceiling)",
+    "pool": "what all accounts without standing may take together (the pool)",
+}
+
+
 def explain(record: JSONObject) -> str:
     """The lines of an explanation of one exchange's audit line, joined by newlines. Unknown or missing fields are skipped."""
     return "\n".join(_lines(record))
@@ -51,7 +57,10 @@ def _lines(record: JSONObject) -> Iterator[str]:
         yield f"Why: the rule {record['rule']!r} holds{_because(record)}."
     elif action == "limit":
         limit, *unit = map(str, record.get("reasons") or ("?",))
-        yield f"Why: the limit {limit!r} has no room left{f' ({unit[0]})' if unit else ''}."
+        if not unit and limit in {"ceiling", "pool"}:
+            yield f"Why: {_JOINT[limit]} is used up; the account's own limits have room."
+        else:
+            yield f"Why: the limit {limit!r} has no room left{f' ({unit[0]})' if unit else ''}."
     elif record.get("reasons"):
         yield f"Why: {', '.join(map(str, record['reasons']))}."
     if record.get("private"):

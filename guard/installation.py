@@ -5,6 +5,7 @@ The edges (middleware, gateway, demo) hold one of these, tell it what happened t
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from logging import WARNING
@@ -47,6 +48,8 @@ _RECOGNITION_SHARE = 0.1
 _KEEPING_SHARE = 0.02
 _KEEPING_BYTES_PER_S = 1024 * 1024
 _FINDINGS = "recognition"
+# So many restored accounts are kept out of the garbage collector's way.
+_MANY = 10_000
 _NO_STATE = "no [state] dir: a restart gives every account its whole allowance again and forgets evidence and grants"
 
 
@@ -87,7 +90,7 @@ class Installation:
         self.metrics = Metrics(dialects=discover("dialects"), reasons=signals, start=now)
         self.audit = AuditLog(in_force.audit, found.key, state_dir=state_dir)
         self.audit.use(in_force)
-        self.recorder = ExchangeRecorder(in_force.record, dump)
+        self.recorder = ExchangeRecorder(in_force.record, dump, found.key)
         self.recorder.use(in_force)
         self._records = self.recorder.wants
         self.guard = Guard(in_force, key=found.key, start=now, on_fault=self._fault)
@@ -177,6 +180,7 @@ class Installation:
     def tick(self, now: float, *, hangup: bool = False) -> Iterator[None]:
         """Does what is due, in slices of at most a few milliseconds; ``hangup``: read the policy file now."""
         yield from self.recognise(now)
+        yield from self.guard.unions.sweep(now)
         if self._file is not None:
             before = self.guard.policy
             self._take_up(
@@ -262,6 +266,8 @@ class Installation:
         yield "guard", self.guard.snapshot()
         for piece in self.guard.verdicts():
             yield "verdicts", piece
+        for piece in self.guard.unions.pieces():
+            yield "unions", piece
         if isinstance(self.guard.store, Keeper):
             for piece in self.guard.store.pieces():
                 yield "limits", piece
@@ -269,12 +275,18 @@ class Installation:
     def _restore(self, state: StateDir, findings: StateDir, now: float) -> None:
         kept, found = state.read(), findings.read()
         self._warnings.extend(filter(None, (kept.trouble, found.trouble)))
-        self.guard.resume(found.pieces.get("findings", ()), kept.pieces.get("verdicts", ()))
+        self.guard.resume(found.pieces.get("findings", ()), kept.pieces.get("verdicts", ()), now)
         for piece in kept.pieces.get("guard", ()):
             self.guard.restore(piece, now)
+        for piece in kept.pieces.get("unions", ()):
+            self.guard.unions.restore(piece, now)
         if isinstance(self.guard.store, Keeper):
             for piece in kept.pieces.get("limits", ()):
                 self.guard.store.restore(piece, now)
+        if len(self.guard.recognition.accounts) >= _MANY:
+            # They live as long as the process: without this every full collection of garbage would go through all of them, and the
+            # server stand still for it, more than a tenth of a second for each hundred thousand accounts.
+            gc.freeze()
 
     # -- policies that come and go --------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def beginnings(sample: Sample) -> NDArray[np.int64] | None:
     """
     early = sample.turns <= FIRST_TURNS
     count = int(np.count_nonzero(early))
-    if count == len(early) or count < max(_FEWEST_BEGINNINGS, len(early) // 4):
+    if count == len(early) or count < max(_FEWEST_BEGINNINGS, len(early) // 8):
         return None
     return np.flatnonzero(early)
 

@@ -23,7 +23,8 @@
     chain             keyed hash of the line before (``journal.py``)
 
 **Exchange line**: the public format of ``guard replay``. Ids are keyed hashes. ``peer.ip`` is never written, with bodies or
-without: an anonymous client's id is the keyed hash of its network already. Header values are kept only of
+without: an anonymous client's id is the keyed hash of its network already. ``peer.network`` in its place is a keyed hash of the
+subnet (8 hex digits), so that a replay sees who shares one and nobody can tell which. Header values are kept only of
 ``HEADER_VALUES``, of the other headers the name.
 
 No prompt, no answer, no credential, no address, no id of the operator's own. The model's name is the client's word for it
@@ -150,9 +151,10 @@ def audit_line(receipt: Receipt, digest: str, words: frozenset[str] = PATH_WORDS
 
 
 def request_line(
-    exchange: Exchange, at: float, content: JSONObject, headers: Headers, words: frozenset[str]
+    exchange: Exchange, at: float, content: JSONObject, headers: Headers, words: frozenset[str], *, network: int = 0
 ) -> JSONObject:
-    """An exchange line without its response. ``content`` is ``{"features": …}`` or ``{"body": …}``."""
+    """An exchange line without its response. ``content`` is ``{"features": …}`` or ``{"body": …}``; ``network`` the keyed
+    hash of the peer's subnet (32 bits; 0: unknown)."""
     request: JSONObject = {"method": "POST", "path": shown_path(exchange.path[:MAX_TEXT], words)}
     if headers:
         request["headers"] = [_shown_header(name, value) for name, value in headers]
@@ -160,6 +162,8 @@ def request_line(
     peer = peer_fields(exchange.peer)
     if exchange.peer.ja4:
         peer["ja4"] = exchange.peer.ja4
+    if network:
+        peer["network"] = f"{network:08x}"
     if peer:
         line["peer"] = peer
     request |= content

@@ -51,6 +51,8 @@ def _differences(before: Policy, after: Policy) -> Iterator[str]:
             yield f"limit {limit.id}: {limit.mode} → {new.mode if new else 'removed'}"
         elif _is_wider(limit, new):
             yield f"limit {limit.id} allows more"
+    if _RULE_MODES.index(after.ceilings.mode) < _RULE_MODES.index(before.ceilings.mode):
+        yield f"ceilings: {before.ceilings.mode} → {after.ceilings.mode}"
     known = {grant.subject for grant in before.grants}
     if added := sum(grant.subject not in known for grant in after.grants):
         yield f"{added} grant{'s' * (added != 1)} more"

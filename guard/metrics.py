@@ -54,6 +54,7 @@ STAGES = (
         "fingerprint",
         "scoring",
         "recognition",
+        "ceilings",
         "policy",
         "limiter",
         "policy or limits",
@@ -85,7 +86,7 @@ WATCHED = MappingProxyType(
 )
 # Reasons that guard's own parts give; signals, and the policy's rules and limits, are added by ``expect``.
 OWN_REASONS = (
-    *("block", "limit_requests", "limit_tokens", "limit_cost", "limit_concurrent"),
+    *("block", "ceiling", "pool", "limit_requests", "limit_tokens", "limit_cost", "limit_concurrent"),
     *("anonymous", "charset", "compression", "connection", "content_encoding", "content_length", "content_type"),
     *("credentials", "duplicate_key", "guard_fault", "headers", "identity", "invalid_field", "method", "missing_field"),
     *("no_dialect", "not_an_object", "not_json", "path", "slow_body", "too_deep", "too_large", "too_many_items"),

@@ -182,7 +182,8 @@ class Guard:
         else:
             admission = compiled.limiter.take(exchange, assessment, now, granted=granted)
             if admission.admitted and not granted:
-                over = self._over(exchange, now, enforced)
+                over, would = self._over(exchange, now, compiled.policy.ceilings.mode, enforced)
+                shadow += would
         if admission.shadow:
             shadow += tuple([(limit, "limit") for limit in admission.shadow])
         if action == "allow" and admission.admitted and over is None and not granted and not shadow:
@@ -204,13 +205,19 @@ class Guard:
             decision = decide(found, reference, enforced=enforced)
         return Receipt(exchange, decision, now, admission.reserved, admission.pending, admission.lease)
 
-    def _over(self, exchange: Exchange, now: float, enforced: bool) -> Over | None:
-        """Ceilings and the pool; they fail open, for limits and verdicts still stand."""
+    def _over(
+        self, exchange: Exchange, now: float, mode: str, enforced: bool
+    ) -> tuple[Over | None, tuple[tuple[str, str], ...]]:
+        """Ceilings and the pool: what is over, and what would be (``mode`` shadow). They fail open, for limits and verdicts still
+        stand. In mode off they go on counting, so that there is a history when they are switched on."""
         try:
-            return self.recognition.over(exchange, now, enforced=enforced)
+            over = self.recognition.over(exchange, now, enforced=enforced and mode == "enforce")
         except Exception as error:
             self.fault("ceilings", error)
-            return None
+            return None, ()
+        if over is None or mode == "enforce":
+            return over, ()
+        return None, ((over.reason, "limit"),) if mode == "shadow" else ()
 
     def answer(self, decision: Decision, dialect: str) -> Forward | Reply:
         """What the edge writes for a decision in that dialect (``"flat"`` and unknown ones answer as ``json`` does)."""
@@ -315,6 +322,7 @@ class Guard:
         meant = self._accounts_meant(typed)
         return sum(
             self.store.forget(key)
+            + self.unions.forget(key, now)
             + self._scoring.erase(key)
             + self.identities.erase(key)
             + mercy.erase(self.recognition, key)
@@ -347,7 +355,8 @@ class Guard:
             "accounts": len(self._scoring),
             "bands": self._scoring.bands(),
             "faults": dict(self.faults),
-            "recognition": counts(self.recognition, now),
+            "ceilings": self.policy.ceilings.mode,
+            "recognition": counts(self.recognition),
             **self.words.counts(),
             **(self.store.counts() if isinstance(self.store, Keeper) else {}),
         }
@@ -368,9 +377,9 @@ class Guard:
         """See ``recognition/keeping.py``."""
         return keeping.findings(self.recognition, whole=whole)
 
-    def resume(self, findings: Iterable[dict[str, Any]], verdicts: Iterable[dict[str, Any]]) -> None:
+    def resume(self, findings: Iterable[dict[str, Any]], verdicts: Iterable[dict[str, Any]], now: float) -> None:
         """Takes both up. Raises ``StateError`` for what is none; then nothing of it is to be relied on."""
-        restoring = keeping.Restoring(self.recognition)
+        restoring = keeping.Restoring(self.recognition, now)
         for piece in (*findings, *verdicts):
             restoring.take(piece)
         restoring.done()

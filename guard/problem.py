@@ -26,6 +26,7 @@ _TITLES: Final = {
     QUOTA_EXCEEDED: "Request cannot be satisfied as assigned quota has been exceeded",
     ABNORMAL_USAGE: "Request not satisfied due to detection of abnormal request pattern",
 }
+_JOINT: Final = (("ceiling",), ("pool",))
 _UNITS: Final = {"requests": "requests", "tokens": "tokens", "concurrent": "concurrent-requests"}
 # RFC 9651, 3.3.1: integers of a structured field have at most fifteen digits.
 _LARGEST_INTEGER: Final = 999_999_999_999_999
@@ -58,9 +59,12 @@ def violated(decision: Decision) -> tuple[str, ...]:
     """The names of the limits that ran out, as the RateLimit fields call them.
 
     The decision's reasons name the limit (``id``) and its unit (``limit_unit``); of several windows those with nothing left.
-    Without such reasons it is every limit with nothing left.
+    Without such reasons it is every limit with nothing left. What accounts without standing may take together (``ceiling``,
+    ``pool``) has no unit and is named as it is.
     """
     reasons = set(decision.reasons)
+    if decision.reasons in _JOINT:
+        return decision.reasons
     named = list(zip(_names(decision.quotas), decision.quotas, strict=True))
     hit = [(name, quota) for name, quota in named if quota.limit in reasons]
     hit = [(name, quota) for name, quota in hit if f"limit_{quota.unit}" in reasons] or hit

@@ -25,6 +25,7 @@ from zlib import crc32
 import orjson
 
 from guard import settings
+from guard.addresses import subnet
 from guard.hashing import HashKey
 from guard.journal import Journal, Verdict, existing, search, verify
 from guard.lines import EVENTS, MAX_TEXT, PATH_WORDS, audit_line, request_line, with_response
@@ -198,17 +199,21 @@ class Entry:
 
 class ExchangeRecorder:
     """The exchange log. ``begin`` at the decision, ``usage`` of the entry when it is settled, in any order; lines keep the
-    first order. ``describe`` makes ``request.features`` of an exchange's features."""
+    first order. ``describe`` makes ``request.features`` of an exchange's features; ``key`` hides subnets (None: none is
+    written)."""
 
-    __slots__ = ("_bodies", "_describe", "_held", "_held_bytes", "_journal", "_words", "late", "skipped")
+    __slots__ = ("_bodies", "_describe", "_held", "_held_bytes", "_journal", "_key", "_words", "late", "skipped")
 
-    def __init__(self, record: settings.Record, describe: Callable[[Features], JSONObject]) -> None:
+    def __init__(
+        self, record: settings.Record, describe: Callable[[Features], JSONObject], key: HashKey | None = None
+    ) -> None:
         self.late = 0
         """Lines written before their response was known."""
         self.skipped = 0
         """Requests that couldn't be judged, hence can't be replayed."""
         self._bodies = record.bodies
         self._describe = describe
+        self._key = key
         self._journal = Journal(record.file, max_bytes=record.max_bytes, keep=record.keep) if record.file else None
         self._held: deque[Entry] = deque()
         self._held_bytes = 0
@@ -238,7 +243,7 @@ class ExchangeRecorder:
             return None
         line = b""
         if body is not None:
-            line = render(request_line(exchange, receipt.at, {"body": body}, headers, self._words))
+            line = render(self._request(exchange, receipt.at, {"body": body}, headers))
             self._held_bytes += len(line)
         entry = Entry(receipt.at, exchange, line)
         self._held.append(entry)
@@ -273,7 +278,11 @@ class ExchangeRecorder:
     def _line(self, entry: Entry) -> bytes:
         exchange = entry.exchange
         content = {"features": self._describe(exchange.features)}
-        return render(request_line(exchange, entry.at, content, (), self._words))
+        return render(self._request(exchange, entry.at, content, ()))
+
+    def _request(self, exchange: Exchange, at: float, content: JSONObject, headers: Headers) -> JSONObject:
+        network = subnet(self._key, exchange.peer.network) if self._key is not None else 0
+        return request_line(exchange, at, content, headers, self._words, network=network)
 
     def close(self, now: float) -> None:
         """Writes everything and gives the file up."""

@@ -219,6 +219,13 @@ class ScoreTable(Table):
     """A weights file in the place of the shipped one."""
 
 
+class CeilingsTable(Table):
+    """What accounts without standing may take together, whatever anybody's score."""
+
+    mode: RuleMode = "enforce"
+    """In ``shadow`` it is recorded what they would have limited."""
+
+
 class AdminTable(Table):
     """The operator's channel."""
 
@@ -274,6 +281,7 @@ class PolicyTable(Table):
     grants: dict[Annotated[str, *_text(wording.subject)], GrantTable] = {}
     models: ModelsTable = Field(default_factory=lambda: ModelsTable.model_validate({}))
     score: ScoreTable = ScoreTable()
+    ceilings: CeilingsTable = CeilingsTable()
     admin: AdminTable = AdminTable()
     state: StateTable = StateTable()
     audit: AuditTable = AuditTable()

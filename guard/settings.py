@@ -144,6 +144,14 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceilings:
+    """``[ceilings]``: what accounts without standing may take together (``recognition/ceilings.py``). In shadow and off they
+    contain nothing and go on counting, so that there is a history when they are switched on."""
+
+    mode: RuleMode = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
 class Admin:
     """``[admin]``. ``socket`` is a path (``""``: no channel); ``tcp`` is ``host:port`` and needs ``token_file``."""
 
@@ -200,6 +208,7 @@ class Policy:
     default_output_tokens: int = 4096
     """``[models] default_output_tokens``: reserved for an answer whose request states no budget."""
     score: Score = Score()
+    ceilings: Ceilings = Ceilings()
     admin: Admin = Admin()
     state: State = State()
     audit: Audit = Audit()

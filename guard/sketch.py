@@ -17,7 +17,7 @@ Specification, version 1 (a faster implementation can replace this one bit for b
 * The *gist* is a random projection (Charikar 2002): bit (d div 4) + 16·(d mod 4) of a word's hash says whether the word counts + 1
   or − 1 in dimension d; the sum is scaled to a length of 100 and rounded to the nearest integer, to even at .5.
 
-Cost: about 12 µs for a short text and 20 µs for 2,400 bytes, nearly all of it the calls of numpy, not their work.
+Cost: about 13 µs for a short text and 25 µs for 2,400 bytes, most of it for calling numpy some forty times.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.plain import squeezed
 from guard.samples import GIST
 
 HEAD_BYTES = 1_600
@@ -38,6 +39,8 @@ FIRST_BYTES = 400
 LAST_BYTES = 200
 SHINGLE_WORDS = 3
 _AFFIX_WORDS = 4
+# Up to here bytes are squeezed faster one by one.
+_SHORT_BYTES = 500
 _LONGEST = HEAD_BYTES + TAIL_BYTES + 2
 _MASK = (1 << 64) - 1
 _HALF, _MIXER = np.uint64(32), np.uint64(0xFF51AFD7ED558CCD)
@@ -105,10 +108,13 @@ class Sketcher:
 
     def _hashed(self, letters: bytes) -> tuple[Hashes, Hashes, int, NDArray[np.int64]]:
         """Hashes of words and of shingles, how many bytes the text has, and where its shingles begin."""
-        letters = letters.strip()
-        if not letters:
+        short = len(letters) <= _SHORT_BYTES
+        letters = b" " + (squeezed(letters) if short else letters.strip())
+        if len(letters) == 1:
             return _NOTHING
-        text = _squeezed(np.frombuffer(b" " + letters, np.uint8))
+        text = np.frombuffer(letters, np.uint8)
+        if not short:
+            text = _squeezed(text)
         size = len(text)
         if size > HEAD_BYTES + TAIL_BYTES:
             text = _squeezed(np.concatenate((text[:HEAD_BYTES], _SPACE, text[-TAIL_BYTES:])))

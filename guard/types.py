@@ -73,6 +73,8 @@ class Peer:
     ja4: str = ""
     hop: bool = False
     """Whether a declared hop stands before guard and vouches for the rest."""
+    subnet: int = 0
+    """32 keyed bits that stand for its subnet, where a record of guard's own says no more than that; 0: ``network`` tells."""
 
 
 @value

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from guard.charges import Metered
+from guard.errors import StateError
 from guard.meters import COST_MAX, SLACK, wait_s
 
 _TINY = 1e-100
@@ -81,7 +82,7 @@ class _Wing:
         self.owner = owner
         self.fit: dict[Column, tuple[float, int]] = {}
         self.members: dict[str, dict[Column, tuple[float, int]]] = {}
-        """Account → window → (what it added, divided by ``kept``; the epoch)."""
+        """Account → window → (what it added, divided by ``kept``; the epoch). All members, whatever they have added."""
 
     def level(self, account: str, column: Column) -> float:
         entry, meter = self.members.get(account, _NOTHING).get(column), self.owner.meters.get(column)
@@ -95,7 +96,7 @@ class _Wing:
     def put(self, account: str, column: Column, level: float) -> None:
         meter = self.owner.meters[column]
         ratio, shift = self.fit.get(column, (1.0, 0))
-        self.members.setdefault(account, {})[column] = (level / (ratio * meter.kept), meter.epoch - shift)
+        self.members[account][column] = (level / (ratio * meter.kept), meter.epoch - shift)
 
 
 class Member(NamedTuple):
@@ -177,6 +178,7 @@ class Unions:
         if wing is None:
             if len(self._where) < self._most:
                 self._where[kind, account] = union.wings[0]
+                union.wings[0].members[account] = {}
         elif wing.owner is not union:
             _move(account, wing, union.wings[0], now)
             self._where[kind, account] = union.wings[0]
@@ -218,16 +220,21 @@ class Unions:
 
     def sweep(self, now: float) -> Iterator[None]:
         """Drops clusters of which nothing is used, and their members, in slices of about a millisecond."""
-        for key, union in list(self._unions.items()):
+        dropped: list[tuple[str, _Union]] = []
+        for count, (key, union) in enumerate(list(self._unions.items()), 1):
             if self._unions.get(key) is union and union.empty(now):
                 del self._unions[key]
-        yield
-        alive = {id(union) for union in self._unions.values()}
-        for count, (key, wing) in enumerate(list(self._where.items()), 1):
-            if id(wing.owner) not in alive and self._where.get(key) is wing:
-                del self._where[key]
+                dropped.append((key[0], union))
             if count % _SLICE == 0:
                 yield
+        for kind, union in dropped:
+            # Who has come to another cluster meanwhile is no member here any more.
+            members = [(account, wing) for wing in union.wings for account in wing.members]
+            for count, (account, wing) in enumerate(members, 1):
+                if self._where.get((kind, account)) is wing:
+                    del self._where[kind, account]
+                if count % _SLICE == 0:
+                    yield
 
     def pieces(self) -> Iterator[dict[str, Any]]:
         """Everything as plain data, some hundred members a piece."""
@@ -248,7 +255,16 @@ class Unions:
                 }
 
     def restore(self, piece: Mapping[str, Any], now: float) -> None:
-        """Takes up one piece. Raises ``ValueError``, ``KeyError`` or ``TypeError`` for what is none."""
+        """Takes up one piece. Raises ``StateError`` for what is none."""
+        try:
+            self._take_up(piece, now)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StateError(
+                f"the limits kept per cluster can't be read ({type(error).__name__}); to start with empty ones, move the files "
+                "in state_dir away"
+            ) from error
+
+    def _take_up(self, piece: Mapping[str, Any], now: float) -> None:
         kind, cluster = (str(part) for part in piece["union"])
         columns = [(str(limit), str(unit), str(ordinal)) for limit, unit, ordinal in piece["columns"]]
         union = self._unions.setdefault((kind, cluster), _Union())
@@ -260,6 +276,7 @@ class Unions:
                 meter.level, meter.rate = float(level), float(rate)
         for account, levels in piece["members"].items():
             self._where[kind, account] = union.wings[0]
+            union.wings[0].members[account] = {}
             for column, level in zip(columns, levels, strict=True):
                 union.wings[0].put(account, column, float(level))
 
@@ -284,6 +301,7 @@ def _merge(younger: _Union, older: _Union, now: float) -> None:
 
 def _move(account: str, wing: _Wing, to: _Wing, now: float) -> None:
     """An account leaves for another cluster with what is its own."""
+    to.members[account] = {}
     for column in list(wing.members.get(account, _NOTHING)):
         source, into = wing.owner.meters[column], to.owner.meter(column, now)
         source.drain(now)

@@ -261,7 +261,8 @@ def test_one_mistake_doesnt_hide_another() -> None:
         ('[[limit]]\nid = "a"\nper = ["family"]\nrequests = "1/day"', "some ten families"),
         ('[[limit]]\nid = "a"\nper = ["cluster"]\nconcurrent = 4', "not counted per cluster"),
         ('[[limit]]\nid = "a"\nper = []\nrequests = "20/minute; 20/day"', "never bites"),
-        ('mode = "enforce"', "enforces nothing"),
+        ('mode = "enforce"', "enforces nothing but ceilings: no limit"),
+        ('mode = "enforce"\n[ceilings]\nmode = "shadow"', "enforces nothing: no limit"),
         ("[record]\nbodies = true", "records nothing"),
         ('[admin]\ntoken_file = "t"', "only asked for over tcp"),
     ],
@@ -330,6 +331,7 @@ def test_every_key_of_the_file_changes_something() -> None:
     """Take any one key out of a file that has them all: the policy is another one, or it says what is missing."""
     raw = tomllib.loads((FOLDER / "good" / "everything.toml").read_text())
     raw["score"] = {"weights": __file__}
+    assert without(raw, ("ceilings", "mode"))["ceilings"] == {}
     for rule in raw["rule"]:
         if isinstance(rule["action"], str):
             rule["action"] = {rule["action"]: True}

@@ -17,6 +17,9 @@ import httpx
 import openai
 import pytest
 
+from guard import config
+from tests.populations import hydra, judge, log, people
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SERVING = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
 TESTED_BY_STEM = {"starlette_app", "fastapi_app", "json_endpoint", "describe_accounts"}
@@ -126,6 +129,21 @@ def test_describe_accounts_knows_its_owners_and_nobody_else() -> None:
     facts = example.describe("sk-trial-ada")
     assert (facts.id, facts.tier, facts.verified) == ("ada", "trial", False)
     assert example.describe("sk-nobody") is None
+
+
+def test_a_hydra_takes_no_more_than_the_policy_for_clusters_leaves_it() -> None:
+    """Under the example's policy a campaign of light accounts is contained, and nobody else is touched."""
+    policy = config.load((EXAMPLES / "clusters.toml").read_text(encoding="utf-8"), resolve=False)
+    found = judge(log(hydra(1_000), people(60)), policy)
+    assert found.leak("queue", 500) < 0.05
+    assert found.touched("people") == []
+    assert {limit.per for limit in policy.limits} == {("account",), ("cluster",)}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
+def test_every_policy_loads_without_a_warning(path: Path) -> None:
+    """No example teaches what the server would complain of."""
+    assert config.load_with_warnings(path.read_text(encoding="utf-8"), resolve=False).warnings == ()
 
 
 def test_every_example_is_tested_here() -> None:

@@ -31,6 +31,12 @@ def test_what_was_only_observed_is_told_as_such() -> None:
     assert "the rule 'known-cluster' holds" in text
 
 
+def test_a_ceiling_is_no_limit_of_the_accounts_own() -> None:
+    line = audit_line(receipt("limit"), "feed") | {"rule": "", "reasons": ("ceiling",)}
+    assert "Why: what accounts without standing may take together of what this exchange shares" in explain(line)
+    assert "the limit" not in explain(line)
+
+
 def test_a_plain_limit_is_no_suspicion() -> None:
     """Nobody is told to forgive what nobody holds against him."""
     text = explain(audit_line(receipt("limit"), "feed"))

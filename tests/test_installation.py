@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from guard import installation as installation_module
+from guard.charges import Metered
 from guard.clock import ManualClock
 from guard.config import load
 from guard.errors import StateError
 from guard.installation import Installation
 from guard.recognition.ring import BATCH
+from guard.unions import Member
 from tests.recognition import town
 from tests.recognition.town import T0
 
@@ -83,6 +86,35 @@ def test_after_a_kill_the_verdict_holds_and_ten_seconds_are_forgotten(tmp_path: 
     second.close()
 
 
+def test_after_a_kill_ceilings_and_clusters_limits_go_on(tmp_path: Path) -> None:
+    """A restart is no fresh allowance: what is used of the pool and of a cluster's limit is still used, and forgotten when drained."""
+    first = started(tmp_path)
+    feed(first, LOG[:100])
+    now = clock(first).now()
+    column = ("joint", "requests", "0")
+    meter, member = Metered(*column, 100.0, 100.0 / 3600.0, 0), Member("", "c1", LOG[0][1].account.key)
+    first.guard.unions.look(member, (), (meter,), (1.0, 0.0, 0.0), now)
+    first.guard.unions.add(member, (meter,), (60.0, 0.0, 0.0), now)
+    first.guard.recognition.ceilings._joint.allow(0, 1.0, 1e-9, now)
+    stranger = town.exchange(town.account("fresh"), "x")
+    assert first.decide(stranger, first.guard.compiled, b"")[0].decision.action == "allow"
+    clock(first).advance(11.0)
+    for _ in first.tick(clock(first).now()):
+        pass
+    killed(first)
+    second = started(tmp_path, now + 12.0)
+    assert second.guard.unions.level("c1", column, now + 12.0) == pytest.approx(60.0, abs=1.0)
+    assert second.guard.unions.share(member.account, column, now + 12.0) == pytest.approx(60.0, abs=1.0)
+    receipt, _ = second.decide(town.exchange(town.account("fresher"), "y"), second.guard.compiled, b"")
+    assert receipt.decision.reasons == ("pool",)
+    assert 'guard_reasons_total{reason="pool"} 1.0' in second.metrics.text().decode()
+    clock(second).advance(3_600.0)
+    for _ in second.tick(clock(second).now()):
+        pass
+    assert len(second.guard.unions) == 0
+    second.close()
+
+
 def test_an_erased_account_does_not_come_back_after_a_kill(tmp_path: Path) -> None:
     """Also where the findings are large and therefore written rarely."""
     first = started(tmp_path)
@@ -98,6 +130,22 @@ def test_an_erased_account_does_not_come_back_after_a_kill(tmp_path: Path) -> No
     assert second.guard.recognition.accounts.find(key) is None
     assert second.guard.recognition.accounts.find(town.account("honest 4").key) is not None
     second.close()
+
+
+def test_many_restored_accounts_are_kept_out_of_the_collectors_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few are not worth it: the process is not guard's alone."""
+    frozen: list[int] = []
+    monkeypatch.setattr(installation_module.gc, "freeze", lambda: frozen.append(1))
+    first = started(tmp_path)
+    feed(first, LOG[:300])
+    first.close()
+    started(tmp_path, LOG[300][0]).close()
+    assert not frozen
+    monkeypatch.setattr(installation_module, "_MANY", 50)
+    started(tmp_path, LOG[300][0]).close()
+    assert frozen == [1]
 
 
 def test_findings_that_can_t_be_read_stop_the_start(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ LAYERS: dict[int, set[str]] = {
         "pipeline", "pacing", "health", "control", "installation",
     },
     5: {
-        "background", "responder", "middleware", "testing", "exposition", "admin_token", "admin", "channel", "replay",
+        "background", "responder", "middleware", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
         "demo", "cli", "__init__", "__main__",
     },
 }  # fmt: skip
@@ -59,13 +59,25 @@ FOREIGN: dict[str, set[str | int]] = {
     "httpx": {5},
     "uvicorn": {5},
     "redis": {"stores"},
-    "orjson": {"dialects", "reading", "body", "stream", "recorder", "snapshot", "replay", "admin", "cli", "demo"},
+    "orjson": {
+        "dialects",
+        "reading",
+        "body",
+        "stream",
+        "recorder",
+        "snapshot",
+        "replay",
+        "calibration",
+        "admin",
+        "cli",
+        "demo",
+    },
     "pydantic": {"config", "schema", "mistakes", "wording"},
     "pydantic_core": {"wording"},
     "limits": {"quantities"},
     "prometheus_client": {"metrics"},
     "hyperscan": {"scanning"},
-    "numpy": {"samples", "sketch", "likelihoods", "signals", "recognition"},
+    "numpy": {"samples", "sketch", "likelihoods", "signals", "recognition", "calibration"},
 }
 # The pipeline and its edge: what they catch is recorded and answered. The responder is the middleware's half that runs the
 # operator's callable; eager hands what it catches on to a coroutine.

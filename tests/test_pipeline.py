@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from guard.charges import Metered
 from guard.config import load
 from guard.contracts import Forward, Reply
 from guard.errors import BadExchange, StateError
@@ -12,6 +14,7 @@ from guard.pipeline import Guard
 from guard.registry import discover
 from guard.settings import Grant
 from guard.types import Account, Call, Exchange, Features, Peer, Receipt, Route, Usage
+from guard.unions import Member
 from guard.unjudged import unreadable
 
 KEY = HashKey(b"a key for tests, long enough")
@@ -247,3 +250,96 @@ def test_every_dialect_and_action_is_found() -> None:
     assert isinstance(core.decide(unreadable(Peer(), ROUTE, BadExchange(400, "x", "y")), 0.0), Receipt)
     assert core.status(0.0)["mode"] == "enforce"
     assert Features(0, "", "", False, (), (), 0, 0).digest == 0
+
+
+# -- ceilings and the pool -----------------------------------------------------------------------------------------
+
+
+def pooled(room: float = 2.0, mode: str = "enforce", text: str = POLICY) -> Guard:
+    """A guard in which all accounts without standing together have room for that many exchanges."""
+    core = guard(f'{text}\n[ceilings]\nmode = "{mode}"\n')
+    core.recognition.ceilings._joint.allow(0, room, room / 3_600.0, 0.0)
+    return core
+
+
+def test_the_pool_is_one_for_all_and_names_no_rule() -> None:
+    """Two pass, whoever they are; then it is the pool that is used up, and nothing of the account's own."""
+    core = pooled()
+    found = [core.decide(chat(core, account(name)), 0.0).decision for name in ("a", "b", "c")]
+
+    assert [decision.action for decision in found] == ["allow", "allow", "limit"]
+    assert (found[2].reasons, found[2].rule, found[2].status) == (("pool",), "", 429)
+    assert 45 <= found[2].retry_after_s <= 60
+    assert "new accounts may take together" in found[2].public
+
+
+def test_what_the_pool_stops_costs_the_account_nothing() -> None:
+    """What its limits had reserved comes back."""
+    core = pooled(1.0)
+    core.decide(chat(core, account("other")), 0.0)
+    for _ in range(10):
+        receipt = core.decide(chat(core, account()), 0.0)
+        core.settle(receipt, replace(used(), forwarded=False), 0.0)
+        assert receipt.decision.reasons == ("pool",)
+    core.recognition.ceilings._joint.allow(0, 1e6, 1.0, 0.0)
+
+    assert actions(core, account(), 4) == ["allow"] * 3 + ["limit"]
+
+
+def test_accounts_of_standing_and_under_a_grant_stand_outside_the_pool() -> None:
+    core = pooled(1.0)
+    core.grant(Grant("account:granted", "an evaluation"), 4e6)
+    old = account("old", created=0.0, verified=True)
+    assert [core.decide(chat(core, one), 4e6).decision.action for one in (account("a"), account("b"))] == [
+        "allow",
+        "limit",
+    ]
+
+    assert core.decide(chat(core, old), 4e6).decision.action == "allow"
+    assert core.decide(chat(core, account("granted")), 4e6).decision.action == "allow"
+
+
+@pytest.mark.parametrize(("mode", "shadow"), [("shadow", (("pool", "limit"),)), ("off", ())])
+def test_ceilings_in_shadow_are_told_and_switched_off_they_are_not(mode: str, shadow: tuple[object, ...]) -> None:
+    """Neither stops anybody; both go on counting, so that there is a history when they are switched on."""
+    core = pooled(2.0, mode)
+    found = [core.decide(chat(core, account(name)), 0.0).decision for name in ("a", "b", "c")]
+
+    assert [decision.action for decision in found] == ["allow"] * 3
+    assert found[2].shadow == shadow
+    assert core.recognition.ceilings._joint.taken(0, 0) == 3
+    core.swap(load(POLICY), 0.0)
+    assert core.decide(chat(core, account("d")), 0.0).decision.reasons == ("pool",)
+
+
+def test_in_observe_the_pool_is_told_as_what_would_have_been_done() -> None:
+    core = pooled(1.0, text=POLICY.replace('"enforce"', '"observe"', 1))
+    found = [core.decide(chat(core, account(name)), 0.0).decision for name in ("a", "b")]
+
+    assert [(decision.action, decision.enforced) for decision in found] == [("allow", False), ("limit", False)]
+
+
+def test_a_limit_called_pool_is_still_a_limit() -> None:
+    """It names its unit, so that nobody takes one for the other."""
+    core = guard(POLICY.replace('"free"', '"pool"', 1))
+    actions(core, account(), 3)
+    assert core.decide(chat(core, account()), 0.0).decision.reasons == ("pool", "limit_requests")
+
+
+def test_erasing_reaches_clusters_meters_and_ceilings() -> None:
+    """What an account has used of its cluster's limit goes with it, and so does how much it has taken today."""
+    core = guard()
+    actions(core, account(), 3)
+    key = account().key
+    known = core.recognition.accounts.find(key)
+    assert known is not None
+    meters = (Metered("joint", "requests", "0", 100.0, 0.1, 0),)
+    core.unions.look(Member("", "c1", key), (), meters, (1.0, 0.0, 0.0), 0.0)
+    core.unions.add(Member("", "c1", key), meters, (1.0, 0.0, 0.0), 0.0)
+    today = core.recognition.ceilings._today
+    assert today.rank(known.number) == 4
+
+    core.erase("account:alice", 0.0)
+
+    assert core.unions.level("c1", ("joint", "requests", "0"), 0.0) == 0.0
+    assert today.rank(known.number) == 1

@@ -88,6 +88,29 @@ def test_a_limit_that_ran_out() -> None:
     assert problem(replace(LIMITED, reasons=("free",)))["violated-policies"] == ["free:requests/60"]
 
 
+@pytest.mark.parametrize("name", ["ceiling", "pool"])
+def test_a_joint_limit_is_a_quota_of_that_name(name: str) -> None:
+    """What accounts without standing take together is used up: no suspicion, no figures, and no other limit is named."""
+    joint = replace(LIMITED, reasons=(name,), quotas=())
+
+    details = problem(joint)
+
+    assert (details["type"], details["violated-policies"]) == (QUOTA_EXCEEDED, [name])
+    assert problem(replace(joint, quotas=LIMITED.quotas))["violated-policies"] == [name]
+    names = [header for header, _ in refusal_headers(joint)]
+    assert b"retry-after" in names
+    assert b"ratelimit" not in names
+
+
+def test_a_limit_of_the_policy_may_be_called_pool() -> None:
+    """Then its windows are named as those of any limit."""
+    pool = tuple(quota._replace(limit="pool") for quota in LIMITED.quotas if quota.limit == "free")
+
+    assert problem(replace(LIMITED, reasons=("pool", "limit_requests"), quotas=pool))["violated-policies"] == [
+        "pool:requests/60"
+    ]
+
+
 def test_suspicion_names_no_limit() -> None:
     """Where a rule acted on suspicion the type says so, and neither limits nor reasons are told."""
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from guard import recorder as recorder_module
+from guard.addresses import subnet
 from guard.errors import BadExchange
 from guard.fingerprint import dump
+from guard.hashing import HashKey
 from guard.recorder import LINES_PER_ACCOUNT, MAX_HELD, MAX_HELD_S, AuditLog, Entry, ExchangeRecorder, audit_files, find
 from guard.settings import Audit, Policy, Protect, Record
 from guard.types import Account, Evidence, Features, Peer, Quota, Route, Usage
@@ -324,6 +326,25 @@ def test_a_line_has_the_public_format(tmp_path: Path) -> None:
         "request": {"method": "POST", "path": "/v1/chat/completions", "features": FEATURES},
         "response": {"status": 200, "input_tokens": 120, "output_tokens": 30},
     }
+
+
+@pytest.mark.parametrize("body", [None, {"messages": []}])
+def test_a_subnet_is_a_keyed_hash_and_no_address_is_written(tmp_path: Path, body: dict[str, Any] | None) -> None:
+    """Two clients of one subnet have the same, under the key only; who has no address has none."""
+    log = ExchangeRecorder(Record(file=str(tmp_path / "exchanges.jsonl"), bodies=body is not None), dump, KEY)
+    for network in ("192.0.2.7", "192.0.2.99", "198.51.100.1", "2001:db8:1::", "unknown"):
+        one = receipt("allow")
+        peer = replace(one.exchange.peer, address=network, network=network)
+        settle(log.begin(replace(one, exchange=replace(one.exchange, peer=peer)), body), ANSWERED)
+    log.flush(NOW, force=True)
+    raw = (tmp_path / "exchanges.jsonl").read_text()
+    found = [line["peer"].get("network") for line in lines(tmp_path / "exchanges.jsonl")]
+    assert found[0] == found[1] == f"{subnet(KEY, '192.0.2.5'):08x}"
+    assert len(set(found)) == 4
+    assert found[4] is None
+    assert "192.0.2" not in raw
+    assert "2001:" not in raw
+    assert subnet(KEY, "192.0.2.5") != subnet(HashKey(b"another key"), "192.0.2.5")
 
 
 def test_bodies_are_kept_only_where_the_operator_says_so(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from guard.charges import Metered
+from guard.errors import StateError
 from guard.unions import Member, Unions
 
 T0 = 1_700_000_000.0
@@ -203,6 +204,32 @@ def test_drained_clusters_are_dropped_and_others_stay() -> None:
     assert use(unions, "x", 200, T0 + 4_000) == 100
 
 
+def test_members_of_a_dropped_cluster_make_room_for_others() -> None:
+    """The table of members is bounded, and those of a cluster that is empty are none any more, whichever wing they came by."""
+    unions = Unions(2)
+    use(unions, "x", 1, cluster="b")
+    use(unions, "y", 1, merged=("b",))
+    for _ in unions.sweep(T0 + 4_000):
+        pass
+    for name in ("v", "w"):
+        use(unions, name, 10, T0 + 4_000)
+        assert unions.share(name, COLUMN, T0 + 4_000) == 10.0
+
+
+def test_a_member_who_went_elsewhere_before_the_sweep_ends_stays_there() -> None:
+    """A request may come between two slices of the sweep."""
+    unions = Unions(10)
+    use(unions, "x", 1)
+    sweep = unions.sweep(T0 + 4_000)
+    for n in range(600):
+        unions.look(Member("", f"c{n}", "n"), (), (HOUR,), ONE, T0)
+    next(sweep, None)
+    use(unions, "x", 5, T0 + 4_000, cluster="other")
+    for _ in sweep:
+        pass
+    assert unions.share("x", COLUMN, T0 + 4_000) == 5.0
+
+
 def test_a_restart_resets_nothing() -> None:
     """Levels and shares after a merger are the same again, for more members than one piece holds."""
     unions = Unions(10_000)
@@ -229,9 +256,10 @@ def test_a_restart_resets_nothing() -> None:
         {"union": ["", "a"], "columns": [["l", "requests", "0"]], "meters": [[-1.0, 0.0, 0.0]], "members": {}},
         {"union": ["", "a"], "columns": [["l", "requests", "0"]], "meters": [], "members": {}},
         {"union": ["", "a"]},
+        {"union": ["", "a"], "columns": [], "meters": [], "members": []},
     ],
 )
 def test_a_piece_that_is_none_is_refused(piece: dict[str, object]) -> None:
     """What is no state of clusters' meters raises."""
-    with pytest.raises((ValueError, KeyError, TypeError)):
+    with pytest.raises(StateError, match="move the files"):
         Unions(10).restore(piece, T0)

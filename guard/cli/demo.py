@@ -1,6 +1,7 @@
-"""A model endpoint, six ordinary clients and a loud extractor on this machine, with guard between them. No network.
+"""A model endpoint, forty ordinary accounts and a hydra of forty more on this machine, with guard between them. No network.
 
-Watch who asks, what is decided and why. It ends by itself; Ctrl-C ends it sooner.
+Watch a cluster being found, what convicts it, and what that costs anybody else. An hour passes in a second, for what is looked
+for is spread over hours. It ends by itself; Ctrl-C ends it sooner.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _LONGEST_S = 3600.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", metavar="N", type=_seconds, default=20.0, help="how long it runs (default: 20)")
+    parser.add_argument(
+        "--seconds", metavar="N", type=_seconds, default=24.0, help="how long it runs (default: 24, a day)"
+    )
     parser.add_argument("--plain", action="store_true", help="lines in the place of the live view")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="which questions in which order (default: 1)")
 

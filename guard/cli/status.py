@@ -56,7 +56,7 @@ def _recognition(found: JSONObject, uptime_s: float) -> Iterator[str]:
     )
     yield f"clusters  {_counts(found.get('clusters'))} ({numbers})"
     if found.get("learning"):
-        yield f"learning  {found.get('exchanges', 0)} exchanges seen; until 10000 or a day of them only verdicts act, no ceilings"
+        yield f"learning  {(found.get('ceilings') or {}).get('learning') or 'ceilings and the pool are not enforced yet'}"
     busy = f"{float(found.get('busy_s') or 0) / max(uptime_s, 1.0):.1%} of a core, every {float(found.get('period_s') or 0):.3g} s"
     behind = f", {found['lengthened']} rounds put off" if found.get("lengthened") else ""
     lost = f", {found['lost']} exchanges never looked at" if found.get("lost") else ""

@@ -1,1 +1,1 @@
-"""A model endpoint, ordinary users and a loud extractor on this machine, with guard between them."""
+"""A model endpoint, ordinary users and a hydra on this machine, with guard between them."""

@@ -1,7 +1,8 @@
-"""Runs the demo: a real server on a loopback port, guard in front of the endpoint, seven real clients, one picture.
+"""Runs the demo: a real server on a loopback port, guard in front of the endpoint, real clients, one picture.
 
-Nothing is scripted but what the clients ask. What they are answered, what stands in the table and what ``guard explain`` says
-of it afterwards is what this guard decided in this run.
+Nothing is scripted but what the clients ask. What they are answered, which cluster is found, what stands in the table and what
+``guard explain`` says of it afterwards is what this guard decided in this run, with the shipped weights. Only its clock is not
+the world's: an hour passes in a second.
 """
 
 from __future__ import annotations
@@ -22,28 +23,33 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import uvicorn
 
 from guard.config import load
-from guard.contracts import Charge, Slots
-from guard.demo.board import Allowance, Board
+from guard.demo.accounts import credential
+from guard.demo.board import Board, Finding
 from guard.demo.endpoint import endpoint
-from guard.demo.traffic import CLIENTS, Client, Event, ask
+from guard.demo.hours import Hours
+from guard.demo.traffic import GROUPS, Event, Group, campaign, owners
 from guard.errors import InstallError
 from guard.explanation import explain
 from guard.middleware import GuardMiddleware
 from guard.recorder import audit_files, find
 from guard.settings import Policy
-from guard.types import BANDS, JSONObject
+from guard.types import JSONObject
+from guard.words import subjects
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _DRAW_EVERY_S = 0.2
-_PACE_S = 0.01
+_PACE_S = 0.001
+_COMPRESSED = "an hour passes in a second"
 _MOST_REASONS = 10_000
+# The day that is shown is over when it has been shown: no line of the audit lies in the future.
+_AGO_S = 86_400.0
 _ENTER, _LEAVE, _HOME, _TO_END = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H", "\x1b[K"
 
 
 class Result(NamedTuple):
-    """What a demo came to. ``explained`` is the audit's line of one of the extractor's contained exchanges, ``{}``: none."""
+    """What a demo came to. ``explained`` is the audit's line of one of the campaign's contained exchanges, ``{}``: none."""
 
     board: Board
     audit: Path
@@ -55,7 +61,7 @@ class Result(NamedTuple):
         yield from self.board.result()
         yield ""
         if not self.explained:
-            yield "Nothing was limited in so short a time. Try: guard demo --seconds 20"
+            yield "Nobody was contained in so short a time. Try: guard demo --seconds 24"
             return
         yield "Why? Each refusal names a reference, and this command works from now on:"
         yield f"  guard explain {self.reference} --audit {self.audit}"
@@ -63,20 +69,27 @@ class Result(NamedTuple):
 
 
 class Demo:
-    """One run: the server, its guard and what was seen of it."""
+    """One run: the server, its guard and what was seen of it. ``hour_s``: how many seconds an hour of the demo takes."""
 
-    def __init__(self, state_dir: Path, clients: Sequence[Client] = CLIENTS, seed: int = 1) -> None:
-        self.clients = clients
+    def __init__(self, state_dir: Path, groups: Sequence[Group] = GROUPS, seed: int = 1, hour_s: float = 1.0) -> None:
+        self.groups = groups
         self._seed = seed
         self._reasons: dict[str, tuple[str, ...]] = {}
-        self.board = Board(clients, self._reasons)
+        self.board = Board(groups, self._reasons)
         self.policy = _policy(state_dir)
-        model = endpoint(credentials=frozenset(client.credential for client in clients), pace_s=_PACE_S)
-        self.guard = GuardMiddleware(self._noting(model), self.policy)
-        self._began_s = time.monotonic()
-
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self._began_s
+        known = frozenset(credential(account) for group in groups for account in group.ids())
+        self.hours = Hours(time.time() - _AGO_S, hour_s)
+        self.guard = GuardMiddleware(
+            self._noting(endpoint(credentials=known, pace_s=_PACE_S)), self.policy, clock=self.hours
+        )
+        key = self.guard.installation.guard.key
+        self._campaign = frozenset(
+            meant.removeprefix("account:")
+            for group in groups
+            if group.campaign
+            for account in group.ids()
+            for meant in subjects(f"account:{account}", key)
+        )
 
     async def run(self, seconds: float, screen: TextIO, *, live: bool) -> None:
         """Runs for so long, or until it is cancelled, and ends in good order either way."""
@@ -99,7 +112,7 @@ class Demo:
                     await asyncio.sleep(0.01)
                 if not server.started:
                     raise InstallError("the demo's server did not start; guard serve or uvicorn would say why")
-                self._began_s = time.monotonic()
+                self.hours.restart()
                 await self._traffic(url, seconds, screen, live=live)
             except asyncio.CancelledError:
                 pass  # Ctrl-C: what was seen so far is shown
@@ -108,57 +121,55 @@ class Demo:
                 await serving
 
     async def _traffic(self, url: str, seconds: float, screen: TextIO, *, live: bool) -> None:
-        def seen(event: Event) -> None:
-            line = self.board.seen(event)
+        def tell(line: str) -> None:
             if line and not live:
                 print(line, file=screen, flush=True)
 
+        def seen(event: Event) -> None:
+            tell(self.board.seen(event))
+
+        tell(f"{_COMPRESSED.capitalize()}: the first number of each line is the hour.")
         tasks = [
-            asyncio.create_task(ask(client, url, Random(f"{self._seed} {client.name}"), seen, self.elapsed_s))
-            for client in self.clients
+            asyncio.create_task(
+                (campaign if group.campaign else owners)(
+                    group, url, Random(f"{self._seed} {group.name}"), seen, self.hours
+                )
+            )
+            for group in self.groups
         ]
+        end_s = time.monotonic() + seconds
         try:
             with _picture(screen) if live else contextlib.nullcontext():
-                while (left_s := seconds - self.elapsed_s()) > 0:
+                while (left_s := end_s - time.monotonic()) > 0:
+                    for line in self.board.found(self.findings(), self.hours.passed()):
+                        tell(line)
                     if live:
-                        self._draw(f"guard demo   {left_s:3.0f} s left   {url}   policy demo.toml", screen)
+                        self._draw(f"guard demo   hour {self.hours.passed():.1f} ({_COMPRESSED})   {url}", screen)
                     await asyncio.sleep(min(_DRAW_EVERY_S, left_s))
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            # A client that broke would leave half a demo that looks like a whole one.
+            for error in ended:
+                if isinstance(error, Exception):
+                    raise error
 
     def _draw(self, title: str, screen: TextIO) -> None:
         width, height = shutil.get_terminal_size()
-        lines = self.board.frame(title, self.allowances(), width, height)
-        screen.write(_HOME + "\n".join(line + _TO_END for line in lines))
+        screen.write(_HOME + "\n".join(line + _TO_END for line in self.board.frame(title, width, height)))
         screen.flush()
 
-    def allowances(self) -> dict[str, Allowance]:
-        """What guard holds of each client at this moment: it is asked, not guessed."""
-        guard, now = self.guard.installation.guard, self.guard.installation.clock.now()
-        rows = guard.snapshot()["scoring"]["accounts"]
-        held = {key: (BANDS[band], factor) for key, _, _, band, factor, *_ in rows}
-        limit = self.policy.limits[0]
-        window = limit.requests[0]
-        found = {}
-        for client in self.clients:
-            key = guard.key.identifier("credential", client.credential.encode())
-            band, factor = held.get(key, ("low", 1.0))
-            most = window.amount * factor
-            meter = Charge(
-                (limit.id, "requests", "0", key), 0.0, most, most / window.window_s, book=False, guarded="account"
-            )
-            taken, lease = guard.store.take([meter], Slots((), now), now)
-            guard.store.settle((), lease, now)
-            found[client.name] = Allowance(band, factor, taken.levels[0], most)
-        return found
+    def findings(self) -> list[Finding]:
+        """What guard holds at this moment: it is asked, as ``guard clusters`` asks."""
+        guard, now = self.guard.installation.guard, self.hours.now()
+        names = [one["name"] for one in guard.clusters("", now)["clusters"]]
+        return [Finding.read(guard.clusters(name, now), self._campaign) for name in names]
 
     def result(self) -> Result:
         """The outcome, after the run: the files are closed, so it is read as anybody would read them."""
         audit = Path(self.policy.state.dir) / "audit.jsonl"
         for reference in self.board.contained():
-            # The audit keeps thirty lines a minute of one account, so not each of hundreds is there.
             record = _found(reference, audit)
             if record:
                 return Result(self.board, audit, reference, record)

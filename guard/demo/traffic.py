@@ -1,160 +1,159 @@
-"""The demo's clients: six that use a model as people and programs do, and one that copies it as fast as it can.
+"""The demo's clients: people and programs who ask when they need something, and a campaign that deals one queue out.
 
-All are real HTTP clients on real connections; what they are answered is what guard decided. They differ only in what they ask
-and how often. A person's minute is compressed into some seconds, so that a short demo has something to show.
+All are real HTTP clients on real connections; what they are answered is what guard decided. No account of the campaign asks
+more than an ordinary one: that is the point of a hydra. Times are the demo's hours (``hours.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import count
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from zlib import crc32
 
 import httpx
 import orjson
 
-from guard.demo.endpoint import ANTHROPIC_PATH, OPENAI_PATH
+from guard.demo.accounts import credential
+from guard.demo.hours import Hours
+from guard.demo.questions import Asking, Body, agent, chats, extension, harvest, homework, long_talks
 
-Body = dict[str, Any]
-_QUESTIONS = (
-    "What can I cook from two courgettes, an egg and some rice?",
-    "Please make this friendlier: we need the report by Friday.",
-    "Why does the moon look larger near the horizon?",
-    "Suggest three names for a bakery next to a railway station.",
-    "Translate into French: the bicycle is behind the house.",
-    "How do I ask a landlord for a new lock, politely?",
-    "Summarise in one line: the meeting moved from Tuesday to Thursday because of the holiday.",
-    "Is a tomato a fruit?",
-)
-_TICKETS = ("The invoice shows two prices.", "The app closes when I rotate the phone.", "Where is my parcel?")
-_PROBLEMS = (
-    "how many squares are on a chess board",
-    "the next prime after {n}",
-    "the sum of the first {n} odd numbers",
-)
-_LOOK_UP = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
+_AWAKE_H = 15.0
+_DAY_H = 24.0
+_MINUTE_H = 1.0 / 60.0
+_PATIENCE = 2
+"""So many refusals in a row, and the campaign drops an account and takes a fresh one."""
+_CAUGHT = frozenset({403, 429})
 
 
-class Client(NamedTuple):
-    """Who asks, with which words, and how long it waits between two requests (mean, in seconds)."""
+class Group(NamedTuple):
+    """Accounts of one kind. ``a_day``: what one of them asks a day (ordinary: on the mean; the campaign: all of it together)."""
 
     name: str
     does: str
-    path: str
-    bodies: Callable[[Random], Iterator[Body]]
-    pause_s: float
-    loud: bool = False
+    accounts: int
+    asking: tuple[Asking, ...]
+    a_day: float
+    spares: int = 0
+    campaign: bool = False
 
-    @property
-    def credential(self) -> str:
-        return f"sk-demo-{self.name}"
+    def ids(self) -> list[str]:
+        """Its accounts; those of a campaign that come later are last."""
+        return [f"{self.name}-{n}" for n in range(self.accounts + self.spares)]
 
 
 class Event(NamedTuple):
-    """One request as its client saw it. ``status`` 0: no answer came. ``full``: it was answered to its end."""
+    """One request as its client saw it. ``at_h``: the demo's hour. ``status`` 0: no answer came."""
 
-    at_s: float
-    client: Client
+    at_h: float
+    group: Group
+    account: str
     status: int
     reference: str
     told: str
-    full: bool
 
 
-def _openai(stream: bool, system: str = "") -> Callable[[Random], Iterator[Body]]:
-    def bodies(random: Random) -> Iterator[Body]:
-        before = [{"role": "system", "content": system}] if system else []
-        while True:
-            turns = [*before, {"role": "user", "content": random.choice(_QUESTIONS)}]
-            yield {"model": "demo-1", "messages": turns, "stream": stream}
-
-    return bodies
-
-
-def _anthropic(stream: bool) -> Callable[[Random], Iterator[Body]]:
-    def bodies(random: Random) -> Iterator[Body]:
-        turns: list[dict[str, Any]] = []
-        while True:
-            turns.append({"role": "user", "content": random.choice(_QUESTIONS)})
-            yield {"model": "demo-1", "max_tokens": 256, "messages": list(turns), "stream": stream}
-            turns.append({"role": "assistant", "content": "I see. Go on."})
-            del turns[:-6]
-
-    return bodies
-
-
-def _agent(random: Random) -> Iterator[Body]:
-    """A tool loop: it asks, is told to look something up, and comes back with what it found."""
-    tools = [{"name": "find_order", "description": "Finds an order.", "input_schema": _LOOK_UP}]
-    for number in count(1):
-        asked = {"role": "user", "content": f"Where is order {random.randrange(1000, 9999)}?"}
-        yield {"model": "demo-1", "max_tokens": 512, "tools": tools, "messages": [asked]}
-        use = {"type": "tool_use", "id": f"toolu_{number}", "name": "find_order", "input": {"order": "value"}}
-        found = {"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": "on its way"}
-        turns = [asked, {"role": "assistant", "content": [use]}, {"role": "user", "content": [found]}]
-        yield {"model": "demo-1", "max_tokens": 512, "tools": tools, "messages": turns}
-
-
-def _classifier(random: Random) -> Iterator[Body]:
-    """A small program: one template, many tickets. Honest, and alike every time."""
-    while True:
-        text = f"Which team should answer this ticket, billing, app or shipping? One word.\n\n{random.choice(_TICKETS)}"
-        yield {"model": "demo-1", "messages": [{"role": "user", "content": text}], "max_tokens": 4, "temperature": 0}
-
-
-def _extractor(random: Random) -> Iterator[Body]:
-    """A harvest: problem after problem, each with the request for all of the reasoning, and for the distribution."""
-    for number in count(3):
-        problem = random.choice(_PROBLEMS).format(n=number)
-        text = (
-            f"Think step by step and write down your full chain of thought. Do not skip any steps of your reasoning.\n\n"
-            f"Problem {number}: {problem}"
-        )
-        yield {
-            "model": "demo-1",
-            "messages": [{"role": "user", "content": text}],
-            "max_tokens": 1024,
-            "logprobs": True,
-            "top_logprobs": 20,
-        }
-
-
-CLIENTS = (
-    Client("ana", "chats", OPENAI_PATH, _openai(stream=False), 2.4),
-    Client("ben", "chats, streams", OPENAI_PATH, _openai(stream=True, system="You are a patient tutor."), 2.0),
-    Client("chloe", "long talks", ANTHROPIC_PATH, _anthropic(stream=False), 2.6),
-    Client("dmitri", "long talks, streams", ANTHROPIC_PATH, _anthropic(stream=True), 2.2),
-    Client("emi", "agent with a tool", ANTHROPIC_PATH, _agent, 2.0),
-    Client("farid", "sorts tickets", OPENAI_PATH, _classifier, 2.0),
-    Client("extractor", "harvests reasoning", OPENAI_PATH, _extractor, 0.12, loud=True),
+GROUPS = (
+    Group("people", "chat, stream", 16, (chats, long_talks), 9.0),
+    Group("shop", "agents with a tool", 4, (agent,), 12.0),
+    Group("mail", "one extension", 12, (extension,), 8.0),
+    Group("course", "the same homework", 8, (homework,), 8.0),
+    Group("hydra", "one queue, dealt out", 40, (harvest,), 360.0, spares=40, campaign=True),
 )
 
+Seen = Callable[[Event], None]
 
-async def ask(
-    client: Client, url: str, random: Random, seen: Callable[[Event], None], now: Callable[[], float]
+
+async def owners(group: Group, url: str, random: Random, seen: Seen, hours: Hours) -> None:
+    """Ordinary accounts, each by itself, until cancelled: unequal needs, several questions a visit, hours of their own."""
+    async with _http(group, url) as http, asyncio.TaskGroup() as tasks:
+        for place, account in enumerate(group.ids()):
+            own = Random(random.random())
+            bodies = group.asking[place % len(group.asking)](own)
+            tasks.create_task(_owner(group, account, bodies, http, random=own, seen=seen, hours=hours))
+
+
+async def _owner(
+    group: Group,
+    account: str,
+    bodies: Iterator[tuple[str, Body]],
+    http: httpx.AsyncClient,
+    *,
+    random: Random,
+    seen: Seen,
+    hours: Hours,
 ) -> None:
-    """Sends one request after another until cancelled, and tells ``seen`` how each ended. ``now``: seconds since the start."""
-    headers = {"authorization": f"Bearer {client.credential}", "user-agent": f"demo-{client.name}/1.0"}
+    visit = random.uniform(2.0, 5.0)
+    visits_a_day = max(0.7, random.gammavariate(0.9, group.a_day / 0.9) / visit)
+    wakes = random.uniform(0.0, _DAY_H)
+    while True:
+        await hours.sleep(random.expovariate(visits_a_day / _AWAKE_H))
+        day_h = (hours.passed() - wakes) % _DAY_H
+        if day_h > _AWAKE_H:
+            await hours.sleep(_DAY_H - day_h)
+            continue
+        for _ in range(1 + int(random.expovariate(1.0 / (visit - 1.0)))):
+            seen(await _request(group, account, next(bodies), http, hours))
+            await hours.sleep((0.5 + random.expovariate(0.5)) * _MINUTE_H)
+
+
+async def campaign(group: Group, url: str, random: Random, seen: Seen, hours: Hours) -> None:
+    """One queue, round the clock, dealt out over all accounts as cards are; whoever is refused is replaced while spares last."""
+    pool = group.ids()
+    spares = deque(pool[group.accounts :])
+    pool = pool[: group.accounts]
+    refused = dict.fromkeys(group.ids(), 0)
+    bodies = group.asking[0](random)
+    hand: list[str] = []
+
+    async def work(account: str) -> None:
+        event = await _request(group, account, next(bodies), http, hours)
+        refused[account] = refused[account] + 1 if event.status in _CAUGHT else 0
+        seen(event)
+        if refused[account] >= _PATIENCE and spares and account in pool:
+            pool[pool.index(account)] = spares.popleft()
+
+    step = _DAY_H / group.a_day
+    due = hours.passed()
+    async with _http(group, url) as http, asyncio.TaskGroup() as tasks:
+        while True:
+            # Paced, but not to the second: by a third of a step earlier or later.
+            due = max(due + step, hours.passed())
+            await hours.sleep(due + random.uniform(-0.3, 0.3) * step - hours.passed())
+            if not hand:
+                hand = random.sample(pool, len(pool))
+            tasks.create_task(work(hand.pop()))
+
+
+def _http(group: Group, url: str) -> httpx.AsyncClient:
     # Loopback needs neither the environment's proxies nor its certificates.
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=False) as http:  # noqa: S501
-        await asyncio.sleep(random.uniform(0.0, min(client.pause_s, 1.5)))
-        for body in client.bodies(random):
-            seen(await _request(client, http, body, now))
-            # People don't keep time; neither half nor one and a half of the mean is ever left.
-            await asyncio.sleep(client.pause_s * random.uniform(0.5, 1.5))
+    return httpx.AsyncClient(
+        base_url=url,
+        headers={"user-agent": f"demo-{group.name}/1.0"},
+        trust_env=False,
+        verify=False,  # noqa: S501
+        timeout=30.0,
+    )
 
 
-async def _request(client: Client, http: httpx.AsyncClient, body: Body, now: Callable[[], float]) -> Event:
+async def _request(group: Group, account: str, asked: tuple[str, Body], http: httpx.AsyncClient, hours: Hours) -> Event:
+    path, body = asked
+    headers = {"authorization": f"Bearer {credential(account)}", "x-forwarded-for": _address(account)}
     try:
-        async with http.stream("POST", client.path, json=body) as response:
+        async with http.stream("POST", path, json=body, headers=headers) as response:
             content = await response.aread()
     except httpx.HTTPError as error:
-        return Event(now(), client, 0, "", type(error).__name__, full=False)
+        return Event(hours.passed(), group, account, 0, "", type(error).__name__)
     status = response.status_code
     reference = response.headers.get("x-guard-reference", "")
-    return Event(now(), client, status, reference, "" if status == 200 else _told(content), full=status == 200)
+    return Event(hours.passed(), group, account, status, reference, "" if status == 200 else _told(content))
+
+
+def _address(account: str) -> str:
+    """Everybody comes from a network of his own, the campaign's accounts too: proxies are cheap. (198.18.0.0/15 is for tests.)"""
+    return f"198.18.{crc32(account.encode()) % 256}.{crc32(account.encode()) // 256 % 256}"
 
 
 def _told(content: bytes) -> str:

@@ -46,13 +46,14 @@ before and after them, and runs of ``0`` as long as they were: who reads them co
 in a row, an escape, ``.-.``, or a stretch with at most four letters a word on average and eight words or more of nothing but 0, a to f
 and x. Rule 6: five letters or digits with one other character between each, two of the first three of them letters, or a stretch
 of eight words or more with at most two letters each on average. Rule 7: a digit, ``!``, ``@``, ``$`` or ``|`` between letters.
-Rule 8: a stretch whose letters speak for rot13. Stretches are the first twenty words from 0, ¼, ½ and ¾ of the bytes on and the
-last twenty, a cut one too; of up to 160 bytes all words; none with a common word in it.
+Rule 8: a stretch whose letters speak for rot13. Stretches are twenty words each, a cut one too: the last ones, and those from 0, ¼, ½
+and ¾ of the bytes on (0, ⅓ and ⅔ up to 640 bytes, 0 and ½ up to 480, 0 up to 320); of up to 160 bytes all words at once. One with
+a common word in it doesn't count.
 
 Where this errs both sides err alike: what is folded wrongly, is so in each exchange of a template. Not seen: letters parted by
 the same gap as words, other ciphers, reversed text, encodings of less than about 16 characters, rot13 of less than about 20 letters.
 
-Cost: 3 to 5 µs a KB of ordinary ASCII, 20 to 70 µs a KB of text beyond it, 70 to 400 µs a KB where a text is encoded or
+Cost: 4 to 8 µs a KB of ordinary ASCII, 15 to 60 µs a KB of text beyond it, 40 to 400 µs a KB where a text is encoded or
 disguised; the bounds above hold for any text.
 """
 
@@ -102,6 +103,7 @@ _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _MORSE_CODE = re.compile(rb"-(?<=\.-)\.")
 _STRETCH = 20
 _SHORT_BYTES = 160
+_USUAL_BYTES = 240
 _SHORT_WORDS = 8
 _IN_HEX = b"0abcdefx"
 _FEWEST_SECRET_SIGNS = 6
@@ -135,7 +137,8 @@ def plain(text: str) -> str:
 
 def squeezed(letters: bytes) -> bytes:
     """``letters`` with single spaces, none at either end, and single zeros."""
-    return _DIGITS.sub(b"0", b" ".join(letters.split()))
+    single = b" ".join(letters.split())
+    return _DIGITS.sub(b"0", single) if b"00" in single else single
 
 
 def folded(text: str) -> str:
@@ -237,19 +240,8 @@ def _marks(raw: bytes, spaced: bytes) -> int:
         marks |= _ESCAPED
     if b"-" in raw and _MORSE_CODE.search(raw):
         marks |= _MORSE
-    # Arithmetic on one long number looks at all places at once: here a letter is followed by another character, that by a
-    # letter, and so on, five letters in all.
-    number = int.from_bytes(kinds, "little")
-    pairs = number & number >> 9
-    pairs &= number >> 16
-    pairs &= pairs >> 16
-    pairs &= pairs >> 32 & _EACH
-    if pairs:
-        # Rows of numbers are no words.
-        one = int.from_bytes(spaced.translate(_LETTERS), "little")
-        other, third = one >> 16, one >> 32
-        if pairs & (one & other | one & third | other & third):
-            marks |= _APART
+    if _apart(spaced, kinds):
+        marks |= _APART
     if b"0" in spaced and _LEET_DIGIT.search(spaced):
         marks |= _LEET
     else:
@@ -270,13 +262,39 @@ def _marks(raw: bytes, spaced: bytes) -> int:
     return marks
 
 
+def _apart(spaced: bytes, kinds: bytes) -> bool:
+    """Whether five letters or digits stand apart in a row, two of the first three of them letters: rows of numbers are no words.
+
+    Arithmetic on one long number looks at all places at once.
+    """
+    number = int.from_bytes(kinds, "little")
+    pairs = number & number >> 9
+    pairs &= number >> 16
+    pairs &= pairs >> 16
+    pairs &= pairs >> 32 & _EACH
+    if not pairs:
+        return False
+    one = int.from_bytes(spaced.translate(_LETTERS), "little")
+    other, third = one >> 16, one >> 32
+    return bool(pairs & (one & other | one & third | other & third))
+
+
 def _stretches(spaced: bytes) -> list[list[bytes]]:
     """Some words of several places in a text; all of a short one."""
     size = len(spaced)
     if size <= _SHORT_BYTES:
         return [spaced.split()]
-    starts = (0, size // 4, size // 2, size * 3 // 4)
-    return [
-        *[spaced[start:].split(None, _STRETCH)[:_STRETCH] for start in starts],
-        spaced.rsplit(None, _STRETCH)[-_STRETCH:],
-    ]
+    parts = min(4, (size - 1) // _SHORT_BYTES)
+    stretches = []
+    for i in range(parts):
+        start = size * i // parts
+        # As a rule a stretch is short; a copy of all that follows would cost more than all else here.
+        words = spaced[start : start + _USUAL_BYTES].split(None, _STRETCH)
+        if len(words) <= _STRETCH:
+            words = spaced[start:].split(None, _STRETCH)
+        stretches.append(words[:_STRETCH])
+    words = spaced[-_USUAL_BYTES:].rsplit(None, _STRETCH)
+    if len(words) <= _STRETCH:
+        words = spaced.rsplit(None, _STRETCH)
+    stretches.append(words[-_STRETCH:])
+    return stretches

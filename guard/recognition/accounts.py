@@ -23,6 +23,7 @@ class Known:
         "bearing",
         "born",
         "cleared",
+        "client",
         "cluster",
         "count",
         "dated",
@@ -60,6 +61,8 @@ class Known:
         self.first_bearing_at = 0.0
         self.passed_at = 0.0
         """Its last exchange when it was last passed over, as room was made."""
+        self.client = 0
+        """The client stack of its latest exchange that carried its cluster's traits."""
         self.stopped_at = 0.0
         """When an exchange of its was first held to be a cluster's; 0: never."""
         self.cleared = 0

@@ -254,6 +254,10 @@ class Ceilings:
 
     # -- for the operator -----------------------------------------------------------------------------------------
 
+    def forget(self, number: int) -> None:
+        """Forgets what an account has taken today. What all have taken together holds: it is nobody's own."""
+        self._today.forget(number)
+
     def ceiling(self, value: int, now: float) -> tuple[float, float, float] | None:
         """Used, room, and what is allowed an hour over a long time; 0 for the pool's. None: it has no limit."""
         row = self._joint.rows.get(value) if value else ALL

@@ -9,13 +9,12 @@ convicts nobody. Accounts that showed a trait before the first of the cluster's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import takewhile
 
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.families import MARK, Family
 from guard.recognition.groups import Observed
-from guard.recognition.peeling import outsiders
 from guard.recognition.verdicts import Verdict
 from guard.types import Evidence, Usage
 
@@ -157,10 +156,17 @@ class Clusters:
         return freed, values
 
     def convict(
-        self, family: Family, events: list[Observed], verdict: Verdict, now: float, lifted: frozenset[int] = frozenset()
+        self,
+        family: Family,
+        events: list[Observed],
+        verdict: Verdict,
+        now: float,
+        lifted: frozenset[int] = frozenset(),
+        *,
+        apart: Set[int] = frozenset(),
     ) -> Cluster | None:
         """Books a verdict on a family: links its accounts without standing to a cluster, new or known. Returns it; None: when
-        those are gone that are not of it, nobody is left.
+        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left.
 
         Accounts under a grant are never linked; those under a pardon only where it is ``lifted``: the evidence goes beyond it.
         """
@@ -169,7 +175,6 @@ class Clusters:
         for event in events:
             first.setdefault(event.number, event.at)
             counts[event.number] += 1
-        apart = outsiders(events, family.value)
         present = [known for number in first if (known := self._accounts.number(number)) is not None]
         core = [
             known

@@ -17,17 +17,17 @@ from guard.types import BANDS, JSONObject
 SHOWN = 1_000
 """Accounts of a cluster that are named, the earliest first."""
 LISTED = 1_000
-LEARNING_EXCHANGES = 10_000
-LEARNING_S = 86_400.0
 _STANDING = 0.5
 
 
-def counts(recognition: Recognition, now: float) -> JSONObject:
-    """Recognition in numbers, for the status."""
+def counts(recognition: Recognition) -> JSONObject:
+    """Recognition in numbers, for the status. ``learning``: ceilings and pool are not enforced yet; why, stands in ``ceilings``."""
     parts = recognition.parts()
     usual = parts.usual
+    learning = recognition.ceilings.learning()
     return {
-        "learning": usual.exchanges < LEARNING_EXCHANGES and (usual.exchanges == 0 or now - usual.since < LEARNING_S),
+        "learning": bool(learning),
+        "ceilings": {"learning": learning, **recognition.ceilings.counts()},
         "exchanges": usual.exchanges,
         "since": usual.since,
         "accounts": len(recognition.accounts),

@@ -54,6 +54,10 @@ class Family:
         self.purity_due = 8
         """At how many exchanges its purity is worked out next."""
 
+    def full(self) -> None:
+        """All founders are there: what the arrays hold beyond them, a seventh of a family, is given back."""
+        self.numbers, self.times, self.slots = self.numbers[:], self.times[:], self.slots[:]
+
     def begin_anew(self) -> None:
         """Forgets who was there first."""
         self.numbers, self.times, self.slots = array("I"), array("d"), array("Q")

@@ -2,8 +2,8 @@
 
 Two kinds of pieces, because they differ in size by a hundred and in what their loss would cost:
 
-* ``verdicts``: clusters, their traits, the accounts that are linked to them or stand by, pardons. Small; kept every few
-  seconds, for a verdict that is forgotten gives a campaign a fresh start.
+* ``verdicts``: clusters, their traits, the accounts that are linked to them or stand by, pardons, and what is used of ceilings
+  and pool. Small; kept every few seconds, for what is forgotten of it gives a campaign a fresh start.
 * ``findings``: all accounts, families, groups with their latest exchanges, what is usual, what waits. Large; kept as often as
   that is cheap, for without the last minute of it evidence is merely a minute late. ``whole`` adds the gate (8 MiB): without
   it a trait that two accounts have shown is found by its third account after the restart, not after the first.
@@ -82,6 +82,9 @@ def verdicts(recognition: Recognition) -> Iterator[Piece]:
         recognition,
         (known for known in list(recognition.accounts) if known.cluster or known.cleared or known.number in bystanders),
     )
+    # With ``next``, so that no new account gets the number, and with it the rank of today, of one that is forgotten.
+    for used in recognition.ceilings.pieces():
+        yield _piece("ceilings", used=used, next=recognition.accounts.next)
 
 
 def findings(recognition: Recognition, *, whole: bool = False) -> Iterator[Piece]:
@@ -180,10 +183,11 @@ def _packed(values: array[Any]) -> str:
 
 
 class Restoring:
-    """Takes up pieces: first the findings, then the verdicts, then ``done``. ``recognition`` is a new one."""
+    """Takes up pieces, each kind in its order: first the findings, then the verdicts, then ``done``. ``recognition`` is a new one."""
 
-    def __init__(self, recognition: Recognition) -> None:
+    def __init__(self, recognition: Recognition, now: float) -> None:
         self._recognition = recognition
+        self._now = now
         self._parts = recognition.parts()
         self._exchanges: list[Observed] = []
         self._takers = {
@@ -199,6 +203,7 @@ class Restoring:
             "pardon": self._pardon,
             "traits": self._traits,
             "pardoned": self._pardoned,
+            "ceilings": self._ceilings,
         }
 
     def take(self, piece: Piece) -> None:
@@ -303,6 +308,11 @@ class Restoring:
 
     def _pardoned(self, piece: Piece) -> None:
         self._recognition.pardons.traits.update((int(value), int(number)) for value, number in piece["pairs"])
+
+    def _ceilings(self, piece: Piece) -> None:
+        accounts = self._recognition.accounts
+        accounts.next = max(accounts.next, int(piece["next"]))
+        self._recognition.ceilings.restore(piece["used"], self._now)
 
 
 def _plan(record: Any, columns: Sequence[str]) -> list[tuple[int, str, Any]]:

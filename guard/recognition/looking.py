@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import NamedTuple
 
+from guard.addresses import subnet
 from guard.hashing import HashKey
 from guard.recent import Recent
 from guard.recognition.accounts import Accounts, Known
@@ -74,7 +75,7 @@ class Lookout:
         traits, proven = self._clusters.traits, self._clusters.proven
         values = []
         hits: list[int] = []
-        stack = 0
+        stack = client = 0
         for kind, value in features.facets:
             if kind in TEXT_KINDS:
                 values.append(value)
@@ -84,11 +85,14 @@ class Lookout:
                     # A whole system prompt, and what was itself found to be one queue, says as much as two chance words.
                     if kind == "system" or value in proven:
                         hits.append(owner)
-            elif kind in {"stack", "parameters"}:
+            elif kind == "stack":
+                client = value & 0xFFFFFFFF
+                stack ^= client
+            elif kind == "parameters":
                 stack ^= value & 0xFFFFFFFF
         suspicion = None
         if hits or known.cluster:
-            suspicion = self._suspect(known, hits, now)
+            suspicion = self._suspect(known, hits, client, now)
             if suspicion is not None and not known.stopped_at:
                 known.stopped_at = now
             if suspicion is not None and suspicion.carried:
@@ -98,8 +102,9 @@ class Lookout:
         # How plainly it asks for what a student model is taught with. A common phrase ("step by step") says nothing.
         readings = features.readings
         asked = plainly(max([reading for _, reading in readings])) if readings else 0.0
-        known.asked += asked
-        known.network = network = self._network(exchange.peer.network)
+        if asked:
+            known.asked += asked  # a sum of nothing would be a float of each account's own
+        known.network = network = exchange.peer.subnet or self._network(exchange.peer.network)
         self._ring.add(
             Observed(
                 now,
@@ -143,12 +148,16 @@ class Lookout:
         return known
 
     def _network(self, network: str) -> int:
-        """Likewise for the subnet of an address (an IPv4 one's /24; an IPv6 one comes as its prefix); 0: unknown."""
+        """Likewise for the subnet of an address (``addresses.subnet``); 0: unknown."""
         if network == UNKNOWN:
             return 0
-        return self._short("network", network.rpartition(".")[0] or network)
+        known = self._names.get(("network", network))
+        if known is None:
+            known = subnet(self._key, network)
+            self._names.put(("network", network), known)
+        return known
 
-    def _suspect(self, known: Known, hits: list[int], now: float) -> Suspicion | None:
+    def _suspect(self, known: Known, hits: list[int], client: int, now: float) -> Suspicion | None:
         if known.cleared:
             return None
         if hits:
@@ -161,12 +170,15 @@ class Lookout:
                 if settled and (hits.count(owner) < SETTLED_HITS or known.number & MARK in cluster.firsts):
                     return None
                 self._clusters.join(known, cluster, now)
+                known.client = client
                 cluster.last_at = now
                 cluster.taken += 1
                 return Suspicion(cluster, True, settled)
         if known.cluster and known.bearing >= max(MEMBER_AT, USUALLY * known.count):
             cluster = self._clusters.number(known.cluster)
-            if cluster is not None and not known.settled(now):
+            # What a member sends without the traits is the cluster's too (its cover, its next template), unless it comes from
+            # another client: then the account is used by two, and one of them may be its owner.
+            if cluster is not None and client == known.client and not known.settled(now):
                 cluster.taken += 1
                 return Suspicion(cluster, False, False)
         return None

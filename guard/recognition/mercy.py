@@ -65,6 +65,7 @@ def erase(recognition: Recognition, key: str) -> bool:
     _let_go(recognition, known)
     for cluster in recognition.clusters:
         cluster.bystanders.discard(known.number)
+    recognition.ceilings.forget(known.number)
     return recognition.accounts.forget(key)
 
 

@@ -8,14 +8,14 @@ those who fit least are gone is the core):
 * those that live in sessions, where most of the group does not: a queue deals its work out, so one account's next piece comes no
   sooner than its share of the load says.
 
-Cost: O(exchanges), a millisecond for a thousand.
+Cost: O(exchanges · log exchanges) in numpy, about a millisecond for two thousand.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from guard.recognition.groups import Observed
 
@@ -25,45 +25,44 @@ SESSION_S = 900.0
 FEWEST_SHORT_GAPS = 2
 LIFT = 3.0
 """How many times more short gaps than chance allows make an account one that lives in sessions."""
+_LOW = np.uint64(0xFFFF)
 
 
 def outsiders(events: Sequence[Observed], value: int) -> set[int]:
     """The numbers of the accounts that are not of the core. ``value``: the trait that the group shares."""
-    return _elsewhere(events, value) | _in_sessions(events)
+    numbers = np.array([event.number for event in events], np.int64)
+    return _elsewhere(events, numbers, value) | _in_sessions(events, numbers)
 
 
-def _elsewhere(events: Sequence[Observed], value: int) -> set[int]:
-    shown: Counter[int] = Counter()
-    known: list[tuple[int, array[int]]] = []
-    for event in events:
-        if event.traits:
-            values = array("Q")
-            values.frombytes(event.traits)
-            shown.update(values)
-            known.append((event.number, values))
-    common = {trait for trait, count in shown.items() if count >= COMMON * len(known) and trait != value}
-    if not common:
+def _elsewhere(events: Sequence[Observed], numbers: np.ndarray, value: int) -> set[int]:
+    shown = [event.traits for event in events]
+    counts = np.array([len(traits) for traits in shown], np.intp) // 8
+    traits = np.frombuffer(b"".join(shown), np.uint64)
+    known = np.flatnonzero(counts)
+    least = COMMON * len(known)
+    # Most traits were shown once. A count of their low bits, which only overstates, leaves few to be sorted.
+    low = (traits & _LOW).astype(np.intp)
+    often = np.bincount(low, minlength=1)[low] >= least
+    found, times = np.unique(traits[often], return_counts=True)
+    common = found[(times >= least) & (found != np.uint64(value))]
+    if not len(common):
         return set()
-    inside = {number for number, values in known if not common.isdisjoint(values)}
-    return {number for number, _ in known} - inside
+    places = np.minimum(np.searchsorted(common, traits), len(common) - 1)
+    hits = np.repeat(np.arange(len(events)), counts)[common[places] == traits]
+    return set(numbers[known].tolist()) - set(numbers[hits].tolist())
 
 
-def _in_sessions(events: Sequence[Observed]) -> set[int]:
-    last: dict[int, float] = {}
-    counts: Counter[int] = Counter()
-    short: Counter[int] = Counter()
-    for event in events:
-        before = last.get(event.number)
-        if before is not None and event.at - before < SESSION_S:
-            short[event.number] += 1
-        last[event.number] = event.at
-        counts[event.number] += 1
-    span_s = max(SESSION_S, events[-1].at - events[0].at)
-    alone = {
-        number
-        for number, gaps in short.items()
-        if gaps >= FEWEST_SHORT_GAPS
-        and gaps > LIFT * (counts[number] - 1) * min(1.0, counts[number] * SESSION_S / span_s)
-    }
+def _in_sessions(events: Sequence[Observed], numbers: np.ndarray) -> set[int]:
+    at = np.array([event.at for event in events])
+    order = np.argsort(numbers, kind="stable")
+    sorted_numbers, sorted_at = numbers[order], at[order]
+    same = sorted_numbers[1:] == sorted_numbers[:-1]
+    near = same & (sorted_at[1:] - sorted_at[:-1] < SESSION_S)
+    starts = np.flatnonzero(np.concatenate(([True], ~same)))
+    accounts, counts = sorted_numbers[starts], np.diff(starts, append=len(events))
+    short = np.add.reduceat(np.concatenate(([False], near)).astype(np.intp), starts)
+    span_s = max(SESSION_S, float(at[-1] - at[0]))
+    chance = (counts - 1) * np.minimum(1.0, counts * SESSION_S / span_s)
+    alone = accounts[(short >= FEWEST_SHORT_GAPS) & (short > LIFT * chance)]
     # Where most accounts do it, it is how this group works, and tells nobody apart.
-    return alone if 2 * len(alone) < len(counts) else set()
+    return set(alone.tolist()) if 2 * len(alone) < len(accounts) else set()

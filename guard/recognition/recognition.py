@@ -10,7 +10,7 @@ rhythm, …), and its cluster is then known by traits that are nearly all its ow
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import nsmallest
 from typing import NamedTuple
 
@@ -20,12 +20,13 @@ from guard.recognition.baseline import MOST, Usual
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.families import FIRSTS, FOUNDERS, MARK, Families, Family
-from guard.recognition.groups import Group, Observed, sample
+from guard.recognition.groups import Group, Observed, sampling
 from guard.recognition.looking import STANDING, Lookout
 from guard.recognition.pardons import Pardons
+from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
-from guard.recognition.verdicts import Weighing
-from guard.samples import Baseline
+from guard.recognition.verdicts import Verdict, Weighing
+from guard.samples import Baseline, Sample
 
 BASELINE_S = 3600.0
 FEWEST_EVENTS = 16
@@ -81,6 +82,8 @@ class Recognition:
         self._to_judge: dict[int, Family] = {}
         self._weighed: dict[tuple[float, ...], Family] = {}
         """What this batch has weighed, by number and latest moments of its exchanges."""
+        self.observer: Callable[[Family, Sample, Verdict], None] | None = None
+        """Told of every weighing as it ends: the family, its exchanges as weighed, the verdict. It changes nothing."""
 
     # -- beside the request path ----------------------------------------------------------------------------------
 
@@ -154,6 +157,8 @@ class Recognition:
                 family.numbers.append(number)
                 family.times.append(at)
                 family.slots.append(observed.slot)
+                if len(family.numbers) == FOUNDERS:
+                    family.full()
                 if len(family.numbers) >= FEWEST_EVENTS:
                     self._consider(family, at)
             elif family.count % FOUNDERS == 0:
@@ -208,21 +213,29 @@ class Recognition:
             group.weight, family.convicted = twin.group.weight, twin.convicted
             return
         self._weighed[same] = family
-        taken = sample(group.events, self._weighable, self._baseline, now)
+        # Exchanges come in between slices.
+        events = list(group.events)
+        taken = yield from sampling(events, self._weighable, self._baseline, now)
         if taken is None:
             return
         yield
         cleared, pardoned = frozenset[str](), frozenset[int]()
         if self.pardons:
-            numbers = dict.fromkeys([event.number for event in group.events])
+            numbers = dict.fromkeys([event.number for event in events])
             members = [known for number in numbers if (known := self._weighable(number)) is not None]
             cleared, pardoned = self.pardons.over(family.value, members, now)
         spoken = self.pardons.spoken
         verdict = yield from self._weighing.weighing(taken, self.candidates, cleared)
+        apart: set[int] = set()
+        if verdict.band >= 2:
+            apart = outsiders(events, family.value)
+            yield
         if self.pardons.spoken != spoken:
             # The operator has spoken meanwhile: what was found is weighed again.
             self._to_weigh[family.value] = family
             return
+        if self.observer is not None:
+            self.observer(family, taken, verdict)
         group.weight = verdict.nats
         if verdict.nats < RELEASE_NATS:
             family.convicted = 0
@@ -234,11 +247,11 @@ class Recognition:
                 if (kinds := self.pardons.kinds_of(number)) <= cleared
                 or self._weighing.weigh(taken, self.candidates, kinds).band >= 2
             )
-            cluster = self.clusters.convict(family, group.events, verdict, now, lifted)
+            cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart)
             family.convicted = cluster.number if cluster is not None else 0
-            for first in range(0, len(group.events), _SLICE):
+            for first in range(0, len(events), _SLICE):
                 yield
-                self._judge_all(group.events[first : first + _SLICE])
+                self._judge_all(events[first : first + _SLICE])
 
     def _weighable(self, number: int) -> Known | None:
         """An account whose exchanges count when a group is weighed; None: it is forgotten, or has a grant."""

@@ -47,6 +47,11 @@ class Today:
         self._met[place] = 1
         return True
 
+    def forget(self, number: int) -> None:
+        """It has taken nothing and was not seen."""
+        place = number & self._mask
+        self._taken[place] = self._met[place] = 0
+
     def pieces(self) -> Iterator[list[Any]]:
         """Everything as plain data, in pieces of about a millisecond."""
         for first in range(0, self._mask + 1, _CHUNK):

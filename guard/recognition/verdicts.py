@@ -23,10 +23,11 @@ RISK = 0.01
 SUSPECT_NATS = -2.0
 CONFIRMED_NATS = 0.0
 STRONG_NATS = 2.0
+COSTLY_NATS = 2.7
+"""What one kind of evidence must reach by what is costly to plant: no heap of cheap marks convicts (15 to 1)."""
 FEWEST = 16
-"""Accounts without standing that a group needs for a verdict; fewer where they are tied to each other by what they pay with."""
+"""Accounts without standing that a group needs for a verdict (``owners``); fewer where they are tied by what they pay with."""
 FEWEST_TIED = 3
-_TIED_NATS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Weighing:
     ) -> Generator[None, None, Verdict]:
         """The same in steps, one a signal."""
         sums: dict[str, float] = {}
-        costly: dict[str, bool] = {}
+        costly: dict[str, float] = {}
         evidence = []
         for signal, clip in self._signals:
             weighed = signal.weigh(sample)
@@ -86,22 +87,39 @@ class Weighing:
                 continue
             sums[signal.group] = sums.get(signal.group, 0.0) + nats
             if nats > 0.0 and signal.costly:
-                costly[signal.group] = True
+                costly[signal.group] = costly.get(signal.group, 0.0) + nats
             evidence.append(Evidence(signal.name, signal.group, round(nats, 4), weighed.reason))
         if cleared:
             sums = {kind: min(total, 0.0) if kind in cleared else total for kind, total in sums.items()}
             evidence = [one for one in evidence if one.nats < 0.0 or one.group not in cleared]
         nats = -log(max(1, candidates) / RISK)
-        strong = strong_costly = 0
+        strong = 0
+        strong_costly = False
         for kind, total in sums.items():
             cap = self._caps[kind]
             nats += max(-cap, min(cap, total))
             if total >= STRONG_NATS:
                 strong += 1
-                strong_costly += costly.get(kind, False)
-        fresh = int(np.count_nonzero(sample.standing < 0.5))
-        tied = sums.get("infrastructure", 0.0) >= _TIED_NATS
+                strong_costly |= min(total, costly.get(kind, 0.0)) >= COSTLY_NATS
+        tied = "infrastructure" not in cleared and costly.get("infrastructure", 0.0) >= STRONG_NATS
         band = 0
-        if nats > SUSPECT_NATS and strong_costly and fresh >= (FEWEST_TIED if tied else FEWEST):
+        if nats > SUSPECT_NATS and strong_costly and owners(sample) >= (FEWEST_TIED if tied else FEWEST):
             band = 3 if nats > CONFIRMED_NATS and strong >= 2 else 2
         return Verdict(nats, band, tuple(evidence))
+
+
+def owners(sample: Sample) -> int:
+    """How many accounts without standing speak for one operator.
+
+    A few keys behind one address are somebody's own, and a handful of such owners who use the same prompt are no campaign: so it
+    is the networks that count, or the accounts on the one that has most, whichever is more. An unknown network is one by itself.
+    """
+    fresh = np.flatnonzero(sample.standing < 0.5)
+    first = np.unique(sample.account, return_index=True)[1][fresh]
+    networks = sample.network[first]
+    known = networks[networks != 0]
+    apart = len(networks) - len(known)
+    if len(known) == 0:
+        return apart
+    counts = np.unique(known, return_counts=True)[1]
+    return max(apart + len(counts), int(counts.max()))

@@ -222,6 +222,7 @@ class Replay:
                 known.get("asn_kind", "").strip().lower() or UNKNOWN,
                 known.get("ja4", ""),
                 hop=True,
+                subnet=_subnet(stated.get("network")),
             )
             self._peers.put(key, peer)
         return peer
@@ -265,6 +266,14 @@ def _as_recorded(facts: AccountFacts, n: int) -> Account:
     names = frozenset({f"account:{key}", f"org:{org}"} if org else {f"account:{key}"})
     return Account(key, created=facts.created, tier=facts.tier, verified=facts.verified, country=facts.country, payment=payment,
                    signup=signup, org=org, names=names)  # fmt: skip
+
+
+def _subnet(stated: object) -> int:
+    """The subnet of a peer as guard records it (``lines.py``). The public format has no such field: whatever else an operator's log
+    keeps under that name means nothing here."""
+    if type(stated) is not str or len(stated) != 8 or not _HEX.issuperset(stated):
+        return 0
+    return int(stated, 16)
 
 
 def _from(call: Call, peer: Peer) -> Call:

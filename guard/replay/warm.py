@@ -66,7 +66,7 @@ class Warming:
             self._kept, found = self._state.read(), self._findings.read()
             for piece in self._kept.pieces.get("guard", ()):
                 self._guard.restore(piece, now)
-            self._guard.resume(found.pieces.get("findings", ()), self._kept.pieces.get("verdicts", ()))
+            self._guard.resume(found.pieces.get("findings", ()), self._kept.pieces.get("verdicts", ()), now)
             self._held = held.pop_all()
         self._replay = Replay(policy, guard=self._guard, recorded=recorded)
         self._newest = max((known.last_at for known in self._guard.recognition.accounts), default=0.0)
@@ -97,6 +97,8 @@ class Warming:
                 continue
             guard.due(at)
             guard.recognition.look(exchange, at, granted=guard.words.grant(exchange.account, at) is not None)
+            # What was answered is what ceilings are measured by.
+            guard.recognition.over(exchange, at, enforced=False)
             learnt += 1
         guard.due(at + 1.0)
         if guard.faults:
@@ -107,7 +109,7 @@ class Warming:
             _disband(guard.recognition)
         self._findings.write((("findings", piece) for piece in guard.findings(whole=True)), self._now)
         self._state.write(self._pieces(), self._now)
-        return Warmed(learnt, broken, counts(guard.recognition, self._now), tuple(self._warnings))
+        return Warmed(learnt, broken, counts(guard.recognition), tuple(self._warnings))
 
     def close(self) -> None:
         """Lets go of the state directory."""

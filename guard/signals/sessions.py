@@ -34,6 +34,7 @@ _QUEUE = (1.0, 1.5)
 _OWNERS = (1.0, 1.5, 2.0, 3.0, 10.0, 30.0)
 _FEWEST = 12
 _BY_TURNS = -1.0
+_MOSTLY = 0.7
 _WORTH = 3.0
 """What the whole sample says counts like so many own pairs of the next hours."""
 
@@ -51,6 +52,9 @@ class Sessions:
         if begun is not None and nats < _BY_TURNS:
             fresh, found, expected = _lift(sample.at[begun], sample.account[begun])
             nats = min(fresh, _BY_TURNS)
+        elif begun is not None and len(begun) < _MOSTLY * len(sample.at):
+            # A conversation that goes from key to key has no lift either: that is a router's way as well as a queue's.
+            nats = min(nats, 0.0)
         return Weighed(nats, f"{found:.0f} close pairs, {expected:.1f} expected")
 
 

@@ -27,7 +27,7 @@ from math import lgamma
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.likelihoods import log_mean
+from guard.likelihoods import beginnings, log_mean
 from guard.samples import NOTHING, Sample, Weighed
 
 _SHAPES = (4.0, 2.0, 0.5, 0.3)
@@ -52,6 +52,10 @@ class SharedClock:
 
     def weigh(self, sample: Sample) -> Weighed:
         at, account = sample.at, sample.account
+        # Later turns follow their conversation, whoever's key bears them: only its beginning tells who dealt it out.
+        begun = beginnings(sample)
+        if begun is not None:
+            at, account = at[begun], account[begun]
         if len(at) < 8 or sample.accounts < 3:
             return NOTHING
         free = _off_the_wall_clock(at, account, sample.accounts)

@@ -149,19 +149,13 @@ USERS: dict[str, dict[str, Any]] = {
 LOUD = {"quiet": 1_200, "loud": 3_500}
 
 
-COPIED = (
-    "fresh users who ask as seldom as one of fifty loud copies are taken for one of them, and then the tool's traits for the cluster's: "
-    "64 of 100 users touched at 23 copies a day each"
-)
-
-
 @pytest.mark.parametrize(
     ("standing", "loudness"),
     [
         ("with standing", "quiet"),
         ("without", "quiet"),
         pytest.param("with standing", "loud", marks=pytest.mark.slow),
-        pytest.param("without", "loud", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=COPIED)),
+        ("without", "loud"),
     ],
 )
 def test_copying_a_tool_does_not_shut_out_its_users(standing: str, loudness: str) -> None:
@@ -202,7 +196,7 @@ def test_a_verdict_that_was_cleared_stays_cleared_after_a_restart() -> None:
     assert first.guard.forgive(f"account:{member}", now) >= 1
     second = Replay(load("standard"))
     second.guard.restore(first.guard.snapshot(), now)
-    second.guard.resume(list(first.guard.findings()), list(first.guard.verdicts()))
+    second.guard.resume(list(first.guard.findings()), list(first.guard.verdicts()), now)
 
     after = judge(lines[800:], replay=second)
 

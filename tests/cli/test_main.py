@@ -17,7 +17,7 @@ def test_every_file_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     files = {path.stem for path in (Path(guard.__file__).parent / "cli").glob("[a-z]*.py")}
     assert set(commands()) == files
-    places = [text.index(f"\n    {name} ") for name in commands()]
+    places = [text.index(f"\n    {name}") for name in commands()]
     assert places == sorted(places)
 
 

@@ -83,12 +83,21 @@ def test_the_policy_file_names_the_socket(served: str, tmp_path: Path, text: str
 
 def test_recognition_is_told_in_three_lines(guard: Run, desk: Desk) -> None:
     """Clusters by band, whether it is still learning, and whether it keeps up."""
-    numbers = {"learning": True, "exchanges": 1234, "families": 50, "groups": 7, "traits": 9, "waiting": 3, "lost": 2}
+    numbers = {
+        "learning": True,
+        "ceilings": {"learning": "ceilings wait (7 of 9)"},
+        "exchanges": 1234,
+        "families": 50,
+        "groups": 7,
+        "traits": 9,
+        "waiting": 3,
+        "lost": 2,
+    }
     desk.guard.recognition = numbers | {"clusters": {"suspect": 0, "confirmed": 1}}
     desk.surroundings = Surroundings((), (), {"busy_s": 9.0, "period_s": 0.5, "lengthened": 4})
     _, out, _ = guard("status")
     assert "clusters  1 confirmed (50 families, 7 groups weighed, 9 traits)" in out
-    assert "learning  1234 exchanges seen" in out
+    assert "learning  ceilings wait (7 of 9)" in out
     assert "every 0.5 s, 3 exchanges wait, 4 rounds put off, 2 exchanges never looked at" in out
     desk.guard.recognition = numbers | {"learning": False, "clusters": {}}
     _, out, _ = guard("status")

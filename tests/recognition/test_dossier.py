@@ -78,19 +78,27 @@ def test_the_list_has_a_line_for_each_cluster(found: Recognition) -> None:
     assert dossier(found, "c9-nobody", END) is None
 
 
-def test_learning_ends_after_ten_thousand_exchanges_or_a_day() -> None:
+def test_learning_ends_when_ceilings_are_enforced() -> None:
+    """That is what ``learning`` means; why it goes on stands beside how many ceilings there are."""
     recognition = town.recognition()
-    assert counts(recognition, T0)["learning"] is True
+    assert counts(recognition)["learning"] is True
     town.run(recognition, LOG[:50])
     recognition.due(T0 + 3600)
-    assert counts(recognition, T0 + 3600)["learning"] is True
-    assert counts(recognition, T0 + 90_000)["learning"] is False
-    recognition.parts().usual.exchanges = 10_000
-    assert counts(recognition, T0 + 3600)["learning"] is False
+    found = counts(recognition)
+    assert found["learning"] is True
+    assert "so far 50 and" in found["ceilings"]["learning"]
+    recognition.due(T0 + 90_000)
+    late = town.exchange(town.account("late"), "x")
+    town.run(recognition, [(T0 + 90_001, late)])
+    recognition.due(T0 + 90_010)
+    found = counts(recognition)
+    assert found["learning"] is False
+    assert found["ceilings"]["learning"] == ""
+    assert found["ceilings"]["ceilings"] == 0
 
 
 def test_numbers_for_the_status(found: Recognition) -> None:
-    numbers = counts(found, END)
+    numbers = counts(found)
     assert numbers["clusters"] == {"suspect": 0, "confirmed": 1}
     assert numbers["traits"] >= 3
     assert numbers["groups"] >= 3

@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 
 from guard.recognition.accounts import Accounts
-from guard.recognition.groups import KEPT, Group, Observed, sample
-from guard.samples import GIST, Baseline
+from guard.recognition.groups import KEPT, Group, Observed, sampling
+from guard.samples import GIST, Baseline, Sample
 from guard.types import Account
 
 NOW = 1_790_000_000.0
 BASELINE = Baseline(0, 0, NOW, 0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, np.zeros(GIST, np.float32))
+
+
+def sample(*what: Any) -> Sample | None:
+    """What ``sampling`` returns."""
+    work = sampling(*what)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 def observed(at: float, number: int, **more: Any) -> Observed:

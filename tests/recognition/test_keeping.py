@@ -28,7 +28,7 @@ def written(recognition: Recognition, *, whole: bool = True) -> tuple[list[Any],
 
 def resumed(findings: list[Any], verdicts: list[Any]) -> Recognition:
     fresh = town.recognition()
-    restoring = keeping.Restoring(fresh)
+    restoring = keeping.Restoring(fresh, LOG[-1][0])
     for piece in (*findings, *verdicts):
         restoring.take(piece)
     restoring.done()
@@ -92,6 +92,19 @@ def test_verdicts_that_are_newer_than_findings_hold() -> None:
     assert town.run(after, [(LOG[-1][0] + 1, one) for _, one in LOG[-200:]]) == [None] * 200
 
 
+def test_what_is_used_of_ceilings_is_kept_with_the_verdicts() -> None:
+    """Also where the findings are lost; and no new account gets the number, and with it the rank of today, of a forgotten one."""
+    before = town.recognition()
+    town.run(before, LOG)
+    for _, one in LOG[:50]:
+        assert before.over(one, LOG[-1][0], enforced=False) is None
+    before.ceilings._joint.allow(0, 50.0, 0.001, LOG[-1][0])
+    after = resumed([], written(before)[1])
+    assert list(after.ceilings.pieces()) == list(before.ceilings.pieces())
+    assert after.ceilings.ceiling(0, LOG[-1][0]) == before.ceilings.ceiling(0, LOG[-1][0])
+    assert after.accounts.next == before.accounts.next
+
+
 def test_numbers_are_never_given_twice() -> None:
     """A new account after the restart is not taken for one that stood in a group before."""
     before = town.recognition()
@@ -144,11 +157,13 @@ def test_groups_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         {"kind": "traits", "v": 1, "pairs": [[1]]},
         {"kind": "cluster", "v": 1, "columns": ["number", "name"], "row": [1], "evidence": []},
         {"kind": "exchanges", "v": 1, "columns": ["at"], "values": [[1.0]]},
+        {"kind": "ceilings", "v": 1, "next": 1, "used": {"joint": [[0, -1.0]], "marks": [[]]}},
+        {"kind": "ceilings", "v": 1, "used": {}},
     ],
 )
 def test_what_is_no_piece_is_said_with_the_remedy(piece: dict[str, Any]) -> None:
     with pytest.raises(StateError, match="move the files in state_dir"):
-        keeping.Restoring(town.recognition()).take(piece)
+        keeping.Restoring(town.recognition(), T0).take(piece)
 
 
 def test_pieces_are_small() -> None:

@@ -33,7 +33,7 @@ def found() -> Recognition:
 def restarted(recognition: Recognition, *signals: town.Marked) -> Recognition:
     """What comes back from the disk, with other signals if any are named."""
     fresh = town.recognition(*signals)
-    restoring = keeping.Restoring(fresh)
+    restoring = keeping.Restoring(fresh, LOG[-1][0])
     for piece in (*keeping.findings(recognition, whole=True), *keeping.verdicts(recognition)):
         restoring.take(orjson.loads(orjson.dumps(piece)))
     restoring.done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from guard.pipeline import Guard
 from guard.recognition.ring import BATCH, BATCH_S, MOST_WAITING
 from guard.replay import ExchangeLog, Replay
 from guard.settings import Policy
-from guard.types import Exchange, Usage
+from guard.types import Exchange, Peer, Usage
 from tests.recognition import town
 from tests.recognition.town import T0
 
@@ -151,6 +152,30 @@ def test_a_live_run_decides_as_the_replay_of_its_own_record(tmp_path: Path) -> N
         decision = outcome.decision
         replayed.append((outcome.account.key, decision.action, decision.cluster, round(decision.score, 9)))
     assert replayed == found
+
+
+def test_who_shares_a_network_is_the_same_in_the_replay_of_a_record(tmp_path: Path) -> None:
+    """Subnets are told apart as they were live: every account's last one has the same 32 keyed bits."""
+    homes = {one.account.key: f"10.0.{number % 7}.{number}" for number, (_, one) in enumerate(LOG)}
+    log = [
+        (at, replace(one, peer=Peer(homes[one.account.key], homes[one.account.key]) if number % 50 else Peer()))
+        for number, (at, one) in enumerate(LOG[:400])
+    ]
+    clock = ManualClock(T0 - 1.0)
+    installation = Installation(load(POLICY.format(folder=tmp_path)), clock)
+    for at, one in log:
+        clock.advance(max(0.0, at - clock.now()))
+        receipt, entry = installation.decide(one, installation.guard.compiled, b"")
+        installation.settle(receipt, Usage(200, 100, 100, reported=True, complete=True), entry)
+    known = {one.key: one.network for one in installation.guard.recognition.accounts}
+    installation.close()
+    policy = load(POLICY.format(folder=tmp_path / "elsewhere"))
+    replay = Replay(policy, guard=Guard(policy, key=_key(tmp_path)), recorded=True)
+    reader = ExchangeLog()
+    for line in (tmp_path / "exchanges.jsonl").read_bytes().splitlines():
+        replay.decide(reader.read(line))
+    assert len(set(known.values())) >= 7
+    assert {one.key: one.network for one in replay.guard.recognition.accounts} == known
 
 
 def _key(folder: Path):  # type: ignore[no-untyped-def]
