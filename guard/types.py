@@ -261,8 +261,8 @@ class Evidence:
 class Held(NamedTuple):
     """What recognition holds of an exchange: it is one of a cluster's."""
 
-    cluster: str
-    """The cluster's stable name."""
+    cluster: str | None
+    """The cluster's stable name; None: the exchange is, its account is not (yet) held to be one of the cluster's."""
     score: float
     band: int
     """Index in ``BANDS``."""

@@ -34,17 +34,20 @@ class Suspicion(NamedTuple):
     cluster: Cluster
     carried: bool
     settled: bool
+    hits: int = 0
+    """How much its traits say, where it carries them."""
 
-    def held(self) -> Held:
-        """What the score is made from."""
+    def held(self, known: Known) -> Held:
+        """What the score is made from. The cluster is named of its members and of newcomers that plainly carry its traits: of others
+        one exchange may be chance."""
         cluster = self.cluster
         score = cluster.score
         # With a life of its own an account is never held to be the cluster's: at most this exchange is.
         if self.settled:
             score = min(score, 0.899)
-        return Held(
-            cluster.name, score, 3 if score >= 0.9 else 2, cluster.evidence, self.settled, tuple(cluster.merged)
-        )
+        newcomer = self.hits >= STRANGERS_HITS and not self.settled and known.count < STRANGE_AT
+        name = cluster.name if newcomer or member(known) else None
+        return Held(name, score, 3 if score >= 0.9 else 2, cluster.evidence, self.settled, tuple(cluster.merged))
 
 
 TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
@@ -120,7 +123,7 @@ class Lookout:
                 suspicion.cluster.number if suspicion is not None and suspicion.carried else 0,
             )
         )
-        return None if suspicion is None else suspicion.held()
+        return None if suspicion is None else suspicion.held(known)
 
     def over(self, exchange: Exchange, now: float, *, enforced: bool) -> Over | None:
         """Whether what accounts without standing may take together is used up for this exchange, which would otherwise pass;
@@ -173,8 +176,8 @@ class Lookout:
                 known.client = client
                 cluster.last_at = now
                 cluster.taken += 1
-                return Suspicion(cluster, True, settled)
-        if known.cluster and known.bearing >= max(MEMBER_AT, USUALLY * known.count):
+                return Suspicion(cluster, True, settled, hits.count(owner))
+        if known.cluster and member(known):
             cluster = self._clusters.number(known.cluster)
             # What a member sends without the traits is the cluster's too (its cover, its next template), unless it comes from
             # another client: then the account is used by two, and one of them may be its owner.
@@ -182,6 +185,11 @@ class Lookout:
                 cluster.taken += 1
                 return Suspicion(cluster, False, False)
         return None
+
+
+def member(known: Known) -> bool:
+    """Whether so many of an account's exchanges carried its cluster's traits that it is held to be one of the cluster's."""
+    return known.bearing >= max(MEMBER_AT, USUALLY * known.count)
 
 
 def plainly(reading: float) -> float:

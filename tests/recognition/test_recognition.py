@@ -51,7 +51,7 @@ def test_a_campaign_is_found_and_nobody_else() -> None:
 
     assert {held is not None for (_, one), held in late if one.account.key in campaign} == {True}
     assert {held for (_, one), held in late if one.account.key not in campaign} == {None}
-    assert len({held.cluster for held in found if held is not None}) == 1
+    assert len({held.cluster for held in found if held is not None and held.cluster is not None}) == 1
 
 
 def test_a_new_account_joins_on_sight() -> None:
