@@ -15,6 +15,7 @@ from typing import Any
 
 from guard.body import parse
 from guard.clock import Clock
+from guard.compiled import Compiled
 from guard.contracts import Keeper
 from guard.control import Control
 from guard.errors import BadExchange, StateError
@@ -25,7 +26,7 @@ from guard.keys import find_key
 from guard.logs import Log
 from guard.metrics import Metrics
 from guard.pacing import Pace
-from guard.pipeline import Compiled, Guard
+from guard.pipeline import Guard
 from guard.recognition.dossier import bands
 from guard.recognition.ring import BATCH, BATCH_S
 from guard.recorder import AuditLog, Entry, ExchangeRecorder

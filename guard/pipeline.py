@@ -9,27 +9,28 @@ sockets and logs are edges. Replay calls the same halves without an event loop.
 When a stage fails by a fault of guard's own, that is counted by stage (``faults``), told to ``on_fault``, and:
 
 * identity, body, policy and limits fail closed: the exchange is refused with 503 (in mode ``observe`` it passes);
-* fingerprint and scoring fail open: the exchange is judged without them, by its account's limits and facts alone.
+* fingerprint, recognition, scoring and ceilings fail open, each by itself: the exchange is judged without them, by what the others
+  hold of it and by its account's limits and facts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from guard.body import parse
-from guard.call import Caller
-from guard.conditions import View, bind
+from guard.compiled import Compiled, compiled
+from guard.conditions import View
 from guard.contracts import Action, Dialect, Forward, GroupSignal, Keeper, Reply, Signal, Store
 from guard.decision import CONTAINING, Found, References, allowed, decide, refuse_fault
 from guard.errors import AdminError, BadExchange, StateError
 from guard.fingerprint import Fingerprinter
 from guard.hashing import HashKey
 from guard.identity import Identities
-from guard.limiter import Admission, Limiter
-from guard.policy import Judge, Judgement
+from guard.limiter import Admission
+from guard.policy import Judgement
 from guard.recognition import keeping, mercy
 from guard.recognition.ceilings import Over
 from guard.recognition.dossier import counts, dossier, listed
@@ -39,7 +40,7 @@ from guard.registry import discover, signals
 from guard.routes import FLAT, NO_DIALECT
 from guard.scoring import Scoring, read_weights
 from guard.settings import Grant, Policy
-from guard.types import Account, Call, Decision, Exchange, Features, JSONObject, Receipt, Usage
+from guard.types import Account, Call, Decision, Exchange, Features, Held, JSONObject, Receipt, Usage
 from guard.unions import Unions
 from guard.unjudged import UNREAD, faulty
 from guard.words import Block, Words, subjects
@@ -48,16 +49,6 @@ ADMITTED = Admission(True)
 OWN_FAULT = BadExchange(
     503, "guard_fault", "The request could not be checked. Try again in a moment.", "a stage of guard failed"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """One policy with everything that is computed from it. A request holds one for its whole life."""
-
-    policy: Policy
-    caller: Caller
-    judge: Judge
-    limiter: Limiter
 
 
 def _no_observer(stage: str, error: Exception) -> None:
@@ -97,7 +88,7 @@ class Guard:
         self.identities = Identities(policy, key)
         self.words = Words(policy, key)
         self.unions = Unions(policy.state.max_accounts)
-        self.compiled = self._compile(policy)
+        self.compiled = compiled(policy, self.key, self.dialects, self.store, self.unions)
 
     @property
     def policy(self) -> Policy:
@@ -163,8 +154,8 @@ class Guard:
         account = exchange.account
         grant = self.words.grant(account, now)
         granted = grant is not None
+        held = self._look(exchange, now, granted)
         try:
-            held = self.recognition.look(exchange, now, granted=granted)
             assessment = self._scoring.assess(exchange, now, granted=granted, held=held)
         except Exception as error:
             self.fault("scoring", error)
@@ -204,6 +195,14 @@ class Guard:
                 found = found._replace(grant=grant.subject, told=grant.told)
             decision = decide(found, reference, enforced=enforced)
         return Receipt(exchange, decision, now, admission.reserved, admission.pending, admission.lease)
+
+    def _look(self, exchange: Exchange, now: float, granted: bool) -> Held | None:
+        """What recognition holds of the exchange; where it fails, the account's own evidence still counts."""
+        try:
+            return self.recognition.look(exchange, now, granted=granted)
+        except Exception as error:
+            self.fault("recognition", error)
+            return None
 
     def _over(
         self, exchange: Exchange, now: float, mode: str, enforced: bool
@@ -275,10 +274,10 @@ class Guard:
 
     def swap(self, policy: Policy, now: float) -> None:
         """Another policy from the next exchange on. What was used stays used; requests under way end under the old one."""
-        compiled = self._compile(policy)
+        fresh = compiled(policy, self.key, self.dialects, self.store, self.unions)
         self.words.adopt(policy)
         self.identities.use(policy)
-        self.compiled = compiled
+        self.compiled = fresh
 
     def set_mode(self, mode: str, until: float, now: float) -> None:
         """Overrides the policy's mode until then (0: until it is set again; ``"policy"`` ends it)."""
@@ -392,8 +391,3 @@ class Guard:
             self.identities.restore(state["identities"])
         except (KeyError, TypeError, ValueError, AdminError) as error:
             raise StateError(f"the snapshot is not one of this guard's: {type(error).__name__}; remove it") from error
-
-    def _compile(self, policy: Policy) -> Compiled:
-        bound = bind(policy, self.key)
-        paths = {path: name for name, dialect in self.dialects.items() for path in dialect.paths}
-        return Compiled(bound, Caller(bound, paths), Judge(bound), Limiter(bound, self.store, self.unions))

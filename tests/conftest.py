@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import find
+from hypothesis.strategies import text
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -20,6 +21,9 @@ def shared() -> Path:
         pytest.skip(f"needs {SHARED.name}/ beside the project")
     return SHARED
 
-# A busy machine draws slowly: that says nothing about the code.
-settings.register_profile("guard", suppress_health_check=[HealthCheck.too_slow], deadline=None)
-settings.load_profile("guard")
+
+@pytest.fixture(scope="session", autouse=True)
+def table_of_characters() -> None:
+    """Hypothesis makes its table of characters when it first draws text on a fresh machine, which takes a second: not on the
+    clock of whatever test happens to be the first."""
+    find(text(), lambda _: True)

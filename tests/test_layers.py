@@ -36,7 +36,7 @@ LAYERS: dict[int, set[str]] = {
     },
     4: {
         "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload", "endpoints",
-        "pipeline", "pacing", "health", "control", "installation",
+        "compiled", "pipeline", "pacing", "health", "control", "installation",
     },
     5: {
         "background", "responder", "middleware", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",

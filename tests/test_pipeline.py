@@ -195,6 +195,17 @@ def test_recognition_that_fails_is_counted_and_limits_still_hold(part: str, stag
     assert action == "allow"
 
 
+def test_recognition_that_fails_takes_no_evidence_with_it() -> None:
+    """What the account itself has shown still counts: the rule on it acts, and the fault is counted as recognition's own."""
+    core = guard()
+    core.recognition = Broken()  # type: ignore[assignment]
+    harvest = {"logprobs": True, "top_logprobs": 20, "logit_bias": {"1": 5}}
+
+    assert actions(core, account(), 1, **harvest) == ["limit"]
+    assert core.faults["recognition"] == 1
+    assert core.faults["scoring"] == 0
+
+
 def test_limits_that_fail_let_nobody_through_and_observe_lets_everybody() -> None:
     """Policy and limits fail closed with 503; in mode observe the exchange passes all the same."""
     core = guard()

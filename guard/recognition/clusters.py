@@ -15,7 +15,7 @@ from itertools import takewhile
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.families import MARK, Family
 from guard.recognition.groups import Observed
-from guard.recognition.verdicts import Verdict
+from guard.recognition.verdicts import CONFIRMED_NATS, CONFIRMED_SCORE, SUSPECT_NATS, Verdict, probability
 from guard.types import Evidence, Usage
 
 PURE = 0.9
@@ -27,6 +27,11 @@ FEWEST_EXCHANGES = 8
 FEWEST_ACCOUNTS = 4
 CHARACTERISTIC = 0.002
 """The least share of a cluster's exchanges that a trait stands in: what is rarer came by chance, with the slots."""
+HALF_LIFE_S = 7 * 86400.0
+"""Of silence, until half of a cluster's evidence is gone."""
+_NO_SILENCE_S = 86400.0
+MOST_CLUSTERS = 10_000
+"""Beyond, the one that was silent longest goes."""
 SAME = 0.3
 """Share of a convicted group's accounts in one cluster that makes the group that cluster's."""
 NEWCOMER_EXCHANGES = 5
@@ -60,7 +65,6 @@ class Cluster:
         "score",
         "since",
         "taken",
-        "told",
     )
 
     def __init__(self, number: int, name: str, now: float) -> None:
@@ -81,14 +85,22 @@ class Cluster:
         """Names of clusters that it has taken over."""
         self.taken = 0
         """Exchanges of its members and with its traits."""
-        self.told = 0
-        """How many of ``merged`` the decision log has told."""
         self.heard: dict[str, str] = {}
         """Every signal that ever spoke against one of its groups, and its kind: what a pardon keeps."""
         self.carried: Counter[str] = Counter()
         """How often its exchanges carried a trait, by kind of trait."""
         self.answered = self.input_tokens = self.output_tokens = 0
         """What the app has answered of ``taken``, and what that came to."""
+
+    def fade(self, now: float) -> None:
+        """What is known of a cluster that was silent weighs less: half of what lies above ``suspect`` in a week. It never falls below
+        that line: a cluster's memory outlasts its evidence, and who comes back is waited out until he is weighed again."""
+        silence_s = now - self.last_at
+        if silence_s < _NO_SILENCE_S:
+            return
+        self.nats = SUSPECT_NATS + max(0.0, self.nats - SUSPECT_NATS) * 0.5 ** (silence_s / HALF_LIFE_S)
+        self.score = probability(self.nats, 3 if self.score >= CONFIRMED_SCORE and self.nats > CONFIRMED_NATS else 2)
+        self.last_at = now
 
     def hear(self, verdict: Verdict) -> None:
         """Takes a verdict on one of its groups: the strongest counts."""
@@ -292,6 +304,8 @@ class Clusters:
         tally = Counter(known.cluster for known in core if known.cluster)
         near = sorted(number for number, count in tally.items() if count >= SAME * len(core) and number in self._held)
         if not near:
+            if len(self._held) >= MOST_CLUSTERS:
+                self.release(min(self._held.values(), key=lambda held: (held.last_at, held.number)))
             cluster = Cluster(self._next, f"c{self._next}-{family.value >> 40:06x}", now)
             cluster.begun = self.seen
             self.add(cluster)

@@ -74,7 +74,8 @@ class Gate:
     __slots__ = ("cells",)
 
     def __init__(self) -> None:
-        self.cells = array("Q", bytes(8 * _CELLS))
+        # Not from bytes: memory of that size, once freed, makes the allocator keep large blocks for itself ever after.
+        self.cells = array("Q", (0,)) * _CELLS
 
     def passes(self, value: int, number: int) -> int:
         """Whether this is the third account to show the trait: the marks of the first two (the first times 2¹⁴), else −1."""

@@ -76,7 +76,9 @@ def verdicts(recognition: Recognition) -> Iterator[Piece]:
             signals=dict(pardon.signals),
             accounts=pardon.accounts,
         )
+    yield _piece("seen", exchanges=recognition.clusters.seen)
     yield from _pairs("traits", recognition.clusters.traits)
+    yield from _pairs("proven", dict.fromkeys(sorted(recognition.clusters.proven), 1))
     yield from _pairs("pardoned", recognition.pardons.traits)
     yield from _accounts(
         recognition,
@@ -201,6 +203,8 @@ class Restoring:
             "gate": self._gate,
             "cluster": self._cluster,
             "pardon": self._pardon,
+            "seen": self._seen,
+            "proven": self._proven,
             "traits": self._traits,
             "pardoned": self._pardoned,
             "ceilings": self._ceilings,
@@ -305,6 +309,13 @@ class Restoring:
 
     def _traits(self, piece: Piece) -> None:
         self._recognition.clusters.traits.update((int(value), int(number)) for value, number in piece["pairs"])
+
+    def _proven(self, piece: Piece) -> None:
+        self._recognition.clusters.proven.update(int(value) for value, _ in piece["pairs"])
+
+    def _seen(self, piece: Piece) -> None:
+        clusters = self._recognition.clusters
+        clusters.seen = max(clusters.seen, int(piece["exchanges"]))
 
     def _pardoned(self, piece: Piece) -> None:
         self._recognition.pardons.traits.update((int(value), int(number)) for value, number in piece["pairs"])

@@ -14,6 +14,7 @@ from guard.recognition.clusters import Cluster, Clusters
 from guard.recognition.families import MARK
 from guard.recognition.groups import Observed
 from guard.recognition.ring import Ring
+from guard.recognition.verdicts import BELOW_CONFIRMED, CONFIRMED_SCORE
 from guard.types import UNKNOWN, Exchange, Held
 
 COMMON_READING, PLAIN_READING = 0.35, 0.7
@@ -44,10 +45,11 @@ class Suspicion(NamedTuple):
         score = cluster.score
         # With a life of its own an account is never held to be the cluster's: at most this exchange is.
         if self.settled:
-            score = min(score, 0.899)
+            score = min(score, BELOW_CONFIRMED)
         newcomer = self.hits >= STRANGERS_HITS and not self.settled and known.count < STRANGE_AT
         name = cluster.name if newcomer or member(known) else None
-        return Held(name, score, 3 if score >= 0.9 else 2, cluster.evidence, self.settled, tuple(cluster.merged))
+        merged = tuple(cluster.merged) if name else ()
+        return Held(name, score, 3 if score >= CONFIRMED_SCORE else 2, cluster.evidence, self.settled, merged)
 
 
 TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
@@ -174,6 +176,7 @@ class Lookout:
                     return None
                 self._clusters.join(known, cluster, now)
                 known.client = client
+                cluster.fade(now)
                 cluster.last_at = now
                 cluster.taken += 1
                 return Suspicion(cluster, True, settled, hits.count(owner))
@@ -182,6 +185,7 @@ class Lookout:
             # What a member sends without the traits is the cluster's too (its cover, its next template), unless it comes from
             # another client: then the account is used by two, and one of them may be its owner.
             if cluster is not None and client == known.client and not known.settled(now):
+                cluster.fade(now)
                 cluster.taken += 1
                 return Suspicion(cluster, False, False)
         return None

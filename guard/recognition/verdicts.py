@@ -22,6 +22,7 @@ from guard.types import Evidence
 RISK = 0.01
 SUSPECT_NATS = -2.0
 CONFIRMED_NATS = 0.0
+CONFIRMED_SCORE, BELOW_CONFIRMED = 0.9, 0.899
 STRONG_NATS = 2.0
 COSTLY_NATS = 2.7
 """What one kind of evidence must reach by what is costly to plant: no heap of cheap marks convicts (15 to 1)."""
@@ -39,6 +40,12 @@ class Clip:
     most: float
 
 
+def probability(nats: float, band: int) -> float:
+    """The score of a group of so many nats, in the range of its band."""
+    score = 1.0 / (1.0 + exp(-max(-50.0, min(50.0, nats - SUSPECT_NATS))))
+    return max(CONFIRMED_SCORE, score) if band == 3 else min(BELOW_CONFIRMED, score)
+
+
 class Verdict(NamedTuple):
     """What a group was found to be. ``band``: an index into ``types.BANDS``; 0: nothing that would hold."""
 
@@ -49,10 +56,7 @@ class Verdict(NamedTuple):
     @property
     def score(self) -> float:
         """The probability that such a group is one campaign, in the range of its band."""
-        probability = 1.0 / (1.0 + exp(-max(-50.0, min(50.0, self.nats - SUSPECT_NATS))))
-        if self.band == 3:
-            return max(0.9, probability)
-        return min(0.899, probability)
+        return probability(self.nats, self.band)
 
 
 class Weighing:

@@ -27,8 +27,7 @@ MIB = 1024 * 1024
 CAP_BYTES = 32 * MIB
 POLICY = 'version = 1\nmode = "enforce"\n[[limit]]\nid = "free"\nper = ["account"]\nrequests = "1000000/day"\n'
 # What refusing may cost beside the body itself: zlib's window, the parser's buffers, one step of output.
-# Recognition's tables are touched for the first time while the first bodies are read.
-SLACK_BYTES = 16 * MIB
+SLACK_BYTES = 8 * MIB
 
 
 def zeros(wbits: int, mebibytes: int = 512) -> bytes:

@@ -9,11 +9,13 @@ import random
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from guard.recognition import looking
+from guard.recognition import groups, looking
 from guard.recognition import recognition as heart
+from guard.recognition.ceilings import Ceilings
 from guard.types import Account, Exchange, Facet, Features, Peer
 from tests.recognition.town import KEY, T0, recognition
 
@@ -84,6 +86,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heart, "_MOST_FAMILIES", FAMILIES)
     monkeypatch.setattr(heart, "_MOST_GROUPS", GROUPS)
     monkeypatch.setattr(looking, "_MOST_NAMES", 1_024)
+    monkeypatch.setattr(groups, "KEPT", 64)
+    monkeypatch.setattr(heart, "Ceilings", partial(Ceilings, most=512))
 
 
 def stages(flood: Flood, exchanges: int, parts: int) -> Iterator[tuple[int, float, heart.Recognition]]:
@@ -103,7 +107,7 @@ def stages(flood: Flood, exchanges: int, parts: int) -> Iterator[tuple[int, floa
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("name", FLOODS)
 def test_no_flood_grows_what_is_held(name: str) -> None:
-    """Two thousand exchanges fill every table; as many again add little more than a megabyte (families fill up), and no table is above its bound."""
+    """Two thousand exchanges fill every table; as many again add less than half a megabyte, and no table is above its bound."""
     tracemalloc.start()
     try:
         held = []
@@ -117,7 +121,7 @@ def test_no_flood_grows_what_is_held(name: str) -> None:
     finally:
         tracemalloc.stop()
 
-    assert held[3] - held[1] <= 1.25 * MIB, [size // 1024 for size in held]
+    assert held[3] - held[1] <= 0.5 * MIB, [size // 1024 for size in held]
 
 
 @pytest.mark.slow

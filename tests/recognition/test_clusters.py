@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from guard.recognition import clusters as clusters_module
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.clusters import Cluster, Clusters
 from guard.recognition.families import Family
 from guard.recognition.groups import Group, Observed
-from guard.recognition.verdicts import Verdict
+from guard.recognition.verdicts import SUSPECT_NATS, Verdict
 from guard.types import Account, Evidence
 
 NOW = 1_790_000_000.0
@@ -234,3 +235,30 @@ def test_releasing_ends_a_cluster_altogether(scene: Scene) -> None:
     assert scene.clusters.traits == {}
     assert scene.clusters.find(first.name) is None
     assert {known.cluster for known in two} == {second.number}
+
+
+def test_silence_takes_certainty_away_and_never_the_memory(scene: Scene) -> None:
+    """Half of what lies above ``suspect`` goes in a week of silence; nothing goes while the cluster is heard from every day."""
+    cluster = scene.convict(scene.family(scene.people(20)))
+    before = cluster.nats, cluster.score
+
+    cluster.fade(NOW + 0.9 * DAY)
+    assert (cluster.nats, cluster.score) == before
+
+    cluster.fade(NOW + 7 * DAY)
+    assert cluster.nats == pytest.approx(SUSPECT_NATS + (before[0] - SUSPECT_NATS) / 2, abs=0.01)
+
+    cluster.fade(NOW + 400 * DAY)
+    assert 0.5 <= cluster.score < 0.6
+    assert cluster.score < before[1]
+
+
+def test_there_are_never_more_clusters_than_fit(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has thousands of groups convicted pushes out the one that was silent longest, and its accounts go free."""
+    monkeypatch.setattr(clusters_module, "MOST_CLUSTERS", 3)
+    crews = [scene.people(20) for _ in range(4)]
+    found = [scene.convict(scene.family(crew)) for crew in crews]
+    assert len(scene.clusters) == 3
+    assert found[0] not in list(scene.clusters)
+    assert {known.cluster for known in crews[0]} == {0}
+    assert all(known.cluster for crew in crews[1:] for known in crew)

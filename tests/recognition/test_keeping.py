@@ -73,7 +73,11 @@ def test_verdicts_alone_still_contain_the_campaign() -> None:
     found = town.run(after, [(at, member), (at, newcomer), (at, honest)])
     assert found[0] is not None
     assert found[1] is not None
-    assert found[0].cluster == next(held.cluster for held in WHOLE if held is not None and held.cluster is not None)
+    assert (
+        found[0].cluster
+        == found[1].cluster
+        == next(held.cluster for held in WHOLE if held is not None and held.cluster is not None)
+    )
     assert found[2] is None
 
 
@@ -173,3 +177,15 @@ def test_pieces_are_small() -> None:
     for piece in (*keeping.findings(before, whole=True), *keeping.verdicts(before)):
         assert len(orjson.dumps(piece)) < 256 * 1024
         assert len(piece.get("rows", ())) <= 500
+
+
+def test_what_purity_rests_on_is_kept() -> None:
+    """How much of all traffic is a cluster's, and which traits speak for themselves: without them a restart would lose traits."""
+    before = town.recognition()
+    town.run(before, LOG)
+    after = resumed(*written(before))
+    assert before.clusters.seen > 1_000
+    assert before.clusters.proven
+    assert after.clusters.seen == before.clusters.seen
+    assert after.clusters.proven == before.clusters.proven
+    assert resumed([], written(before)[1]).clusters.seen == before.clusters.seen
