@@ -9,6 +9,7 @@ from guard.types import Account
 
 MATURE_S = 30 * 86400.0
 """The age at which an account has all of the standing that age gives."""
+STANDING = 0.5
 _LOOKED_AT = 64
 SETTLED_EXCHANGES = 10
 SETTLED_S = 3 * 86400.0
@@ -77,9 +78,13 @@ class Known:
         half = 0.5 if age >= 1.0 else 0.5 * age if age > 0.0 else 0.0
         return half + half if self.verified == 1 else half
 
+    def of_standing(self, now: float) -> bool:
+        """Whether it has enough standing to be left out where groups are looked for."""
+        return self.standing(now) >= STANDING
+
     def settled(self, now: float) -> bool:
         """Whether it has standing, or led a life of its own before it first carried a cluster's traits."""
-        if self.standing(now) >= 0.5:
+        if self.of_standing(now):
             return True
         if self.bearing == 0:
             return self.count >= SETTLED_EXCHANGES and now - self.first_at >= SETTLED_S

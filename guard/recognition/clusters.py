@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
-from itertools import takewhile
 
 from guard.recognition.accounts import Accounts, Known
-from guard.recognition.families import MARK, Family
+from guard.recognition.families import LEAD_S, MARK, Family
 from guard.recognition.groups import Observed
 from guard.recognition.verdicts import CONFIRMED_NATS, CONFIRMED_SCORE, SUSPECT_NATS, Verdict, probability
 from guard.types import Evidence, Usage
@@ -27,6 +26,9 @@ FEWEST_EXCHANGES = 8
 FEWEST_ACCOUNTS = 4
 CHARACTERISTIC = 0.002
 """The least share of a cluster's exchanges that a trait stands in: what is rarer came by chance, with the slots."""
+MEMBER_AT = 2
+USUALLY = 0.1
+"""The share of an account's exchanges that carry a cluster's traits where it is the cluster's."""
 HALF_LIFE_S = 7 * 86400.0
 """Of silence, until half of a cluster's evidence is gone."""
 _NO_SILENCE_S = 86400.0
@@ -188,20 +190,21 @@ class Clusters:
             first.setdefault(event.number, event.at)
             counts[event.number] += 1
         present = [known for number in first if (known := self._accounts.number(number)) is not None]
+        early = self._early(family, [event.number for event in events])
         core = [
             known
             for known in present
             if known.number not in apart
-            and not known.settled(now)
+            and known.number not in early
             and not known.granted
             and (known.cleared == 0 or known.cleared in lifted)
+            and _is_of_it(known, counts[known.number], now)
         ]
         if not core:
             return None
         cluster = self._whose(core, family, now)
         cluster.hear(verdict)
-        marks = {known.number & MARK for known in core}
-        cluster.firsts.update(takewhile(lambda mark: mark not in marks, family.firsts))
+        cluster.firsts.update(family.firsts)
         begun = min(first[known.number] for known in core)
         for known in core:
             known.cleared = 0
@@ -213,9 +216,29 @@ class Clusters:
                     known.first_bearing_at = first[known.number]
                 known.bearing = max(known.bearing, counts[known.number])
         for known in present:
-            if known.settled(now) and first[known.number] <= begun:
+            if known.cluster == 0 and (known.number in early or (known.settled(now) and first[known.number] <= begun)):
                 cluster.bystanders.add(known.number)
         return cluster
+
+    def _early(self, family: Family, shown: Iterable[int]) -> set[int]:
+        """The numbers of the accounts that showed the trait long before those who show it now were there at all, and are in no
+        cluster: whoever copies what others ask comes after them. ``shown``: the accounts of its latest exchanges."""
+        counts = Counter(shown)
+        present = [known for number in counts if (known := self._accounts.number(number)) is not None]
+        arrived = sorted((known.first_at, counts[known.number]) for known in present)
+        half = sum(count for _, count in arrived) / 2
+        before = 0.0
+        for at, count in arrived:
+            half -= count
+            if half < 0:
+                before = at - LEAD_S
+                break
+        marks = set(family.firsts)
+        early = {number for number, at in zip(family.numbers, family.times, strict=True) if at <= before}
+        early |= {known.number for known in present if known.number & MARK in marks}
+        return {
+            number for number in early if (known := self._accounts.number(number)) is not None and not known.cluster
+        }
 
     def judge_trait(self, family: Family, now: float) -> bool:
         """Whether the family is a cluster's trait, by its latest exchanges; books what comes of it.
@@ -261,11 +284,16 @@ class Clusters:
         return False
 
     def public(self, family: Family, now: float) -> bool:
-        """Whether several accounts with a life of their own were among the first to show the trait: then a queue may use it too,
-        and it finds groups, but it is nobody's mark."""
+        """Whether several owners of their own were among the first to show the trait: then a queue may use it too, and it finds
+        groups, but it is nobody's mark. Owners of their own have standing; or they led a life and go on with it, and had the trait
+        a day before those who show it now were there."""
         founders = [known for number in set(family.numbers) if (known := self._accounts.number(number)) is not None]
-        settled = sum(known.settled(now) for known in founders)
-        return settled >= FEWEST_SETTLED and settled >= PUBLIC * len(founders)
+        early = self._early(family, self._latest(family))
+        own = sum(
+            known.of_standing(now) or (known.number in early and known.settled(now) and now - known.last_at < LEAD_S)
+            for known in founders
+        )
+        return own >= FEWEST_SETTLED and own >= PUBLIC * len(founders)
 
     def _pure(self, cluster: Cluster, *, kept: bool) -> float:
         """The share of a family that must be the cluster's. Where the cluster is most of all traffic, what everybody shows is
@@ -336,3 +364,11 @@ class Clusters:
         for value, number in list(self.traits.items()):
             if number == younger.number:
                 self.traits[value] = older.number
+
+
+def _is_of_it(known: Known, shown: int, now: float) -> bool:
+    """Whether an account that showed a convicted trait so often is linked: any without standing; one that has led a life of its own
+    where a good part of that life shows it, and then only its exchanges with the traits are the cluster's."""
+    if known.of_standing(now):
+        return False
+    return not known.settled(now) or shown >= max(MEMBER_AT, USUALLY * known.count)

@@ -9,15 +9,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from guard.recognition.accounts import Known
-from guard.recognition.clusters import Cluster
-from guard.recognition.looking import MEMBER_AT
+from guard.recognition.clusters import MEMBER_AT, Cluster
 from guard.recognition.recognition import Recognition
 from guard.types import BANDS, JSONObject
 
 SHOWN = 1_000
 """Accounts of a cluster that are named, the earliest first."""
 LISTED = 1_000
-_STANDING = 0.5
 
 
 def counts(recognition: Recognition) -> JSONObject:
@@ -87,7 +85,7 @@ def dossier(recognition: Recognition, name: str, now: float) -> JSONObject | Non
             "first_account_at": min((known.first_at for known in linked), default=0.0),
             "linked": len(linked),
             "members": sum(known.bearing >= MEMBER_AT for known in linked),
-            "standing": sum(known.standing(now) >= _STANDING for known in linked),
+            "standing": sum(known.of_standing(now) for known in linked),
             "own_life": sum(known.settled(now) for known in linked),
             "bystanders": len(cluster.bystanders),
             "traits": traits,

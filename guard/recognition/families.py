@@ -11,12 +11,14 @@ from collections.abc import Iterator
 
 from guard.recognition.groups import Group
 
-FIRSTS = 8
 FOUNDERS = 24
 """Exchanges of which a family itself keeps who and when."""
 _CELLS = 1 << 20
 _MASK = _CELLS - 1
-_TAG = (1 << 32) - 1
+_TAG = (1 << 24) - 1
+HALF_DAY_S = 43_200.0
+LEAD_S = 86_400.0
+"""Who showed a trait so long before those who show it now is none of theirs."""
 MARK = (1 << 14) - 1
 """What is kept of the number of the account that showed a trait first."""
 
@@ -47,7 +49,7 @@ class Family:
         self.times = array("d")
         self.slots = array("Q")
         self.firsts = array("H")
-        """The marks of the first accounts that showed it, in order, as far as the gate remembers."""
+        """The marks of those of the first two accounts that showed it a day before anybody else, as far as the gate remembers."""
         self.group: Group | None = None
         self.convicted = 0
         """The cluster that it was found to be when it was last weighed; 0: none."""
@@ -66,9 +68,9 @@ class Family:
 class Gate:
     """Counts accounts behind a trait until there are three, in 8 MiB whatever is sent.
 
-    A table of 2²⁰ cells by the low bits of the trait's keyed hash: 32 more bits to know it by, 14 bits each of the first and of the
-    second account, a count of 4. A newcomer that finds its cell taken lowers the count of what is there and gets the cell at zero
-    (Misra and Gries 1982): what comes again and again outlives what comes once.
+    A table of 2²⁰ cells by the low bits of the trait's keyed hash: 24 more bits to know it by, 14 bits each of the first and of the
+    second account, 8 bits of when the first came (in half days), a count of 4. A newcomer that finds its cell taken lowers the count
+    of what is there and gets the cell at zero (Misra and Gries 1982): what comes again and again outlives what comes once.
     """
 
     __slots__ = ("cells",)
@@ -77,31 +79,33 @@ class Gate:
         # Not from bytes: memory of that size, once freed, makes the allocator keep large blocks for itself ever after.
         self.cells = array("Q", (0,)) * _CELLS
 
-    def passes(self, value: int, number: int) -> int:
-        """Whether this is the third account to show the trait: the marks of the first two (the first times 2¹⁴), else −1."""
+    def passes(self, value: int, number: int, now: float) -> tuple[int, ...] | None:
+        """None: fewer than three accounts have shown the trait. At the third: the marks of those of the first two that had it a day
+        before anybody else."""
         cells = self.cells
         place = value & _MASK
         cell = cells[place]
         tag = (value >> 20) & _TAG
         mark = number & MARK
-        if cell >> 32 == tag and cell:
-            first = (cell >> 18) & MARK
+        if cell >> 40 == tag and cell:
+            first = (cell >> 26) & MARK
             if first == mark:
                 if cell & 15 < 15:
                     cells[place] = cell + 1
-                return -1
-            second = (cell >> 4) & MARK
+                return None
+            second = (cell >> 12) & MARK
             if second == mark:
-                return -1
+                return None
             if second:
                 cells[place] = 0
-                return first << 14 | second
-            cells[place] = cell | mark << 4
+                lead = (int(now // HALF_DAY_S) - (cell >> 4)) & 255
+                return (first, second) if lead >= LEAD_S // HALF_DAY_S else ()
+            cells[place] = cell | mark << 12
         elif cell & 15 > 1:
             cells[place] = cell - 1
         else:
-            cells[place] = tag << 32 | mark << 18 | 1
-        return -1
+            cells[place] = tag << 40 | mark << 26 | (int(now // HALF_DAY_S) & 255) << 4 | 1
+        return None
 
 
 class Families:
@@ -130,12 +134,12 @@ class Families:
         """The same, made where this account is the one that makes it a family."""
         family = self._held.get(value)
         if family is None:
-            first = self.gate.passes(value, number)
-            if first >= 0:
+            firsts = self.gate.passes(value, number, now)
+            if firsts is not None:
                 if len(self._held) >= self._most:
                     self._make_room()
                 family = self._held[value] = Family(value, now)
-                family.firsts.extend((first >> 14, first & MARK))
+                family.firsts.extend(firsts)
         return family
 
     def _make_room(self) -> None:

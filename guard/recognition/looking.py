@@ -10,7 +10,7 @@ from guard.hashing import HashKey
 from guard.recent import Recent
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.ceilings import Ceilings, Over
-from guard.recognition.clusters import Cluster, Clusters
+from guard.recognition.clusters import MEMBER_AT, USUALLY, Cluster, Clusters
 from guard.recognition.families import MARK
 from guard.recognition.groups import Observed
 from guard.recognition.ring import Ring
@@ -18,14 +18,9 @@ from guard.recognition.verdicts import BELOW_CONFIRMED, CONFIRMED_SCORE
 from guard.types import UNKNOWN, Exchange, Held
 
 COMMON_READING, PLAIN_READING = 0.35, 0.7
-MEMBER_AT = 2
-USUALLY = 0.1
-"""The share of an account's exchanges that carry a cluster's traits where it is the cluster's."""
 STRANGE_AT = 10
 STRANGERS_HITS = 4
 SETTLED_HITS = 3
-STANDING = 0.5
-"""From so much standing on an account stands outside ceilings and pool."""
 _MOST_NAMES = 65_536
 
 
@@ -131,7 +126,7 @@ class Lookout:
         """Whether what accounts without standing may take together is used up for this exchange, which would otherwise pass;
         None: there is room, and it is booked. Not ``enforced``: it passes and is booked whatever this says."""
         known = self._accounts.find(exchange.account.key)
-        if known is None or known.granted or known.standing(now) >= STANDING:
+        if known is None or known.granted or known.of_standing(now):
             return None
         values = [value for kind, value in exchange.features.facets if kind in TEXT_KINDS]
         return self._ceilings.over(values, known.number, now, enforced=enforced)
@@ -172,7 +167,9 @@ class Lookout:
                 settled = known.settled(now)
                 if known.number in cluster.bystanders:
                     return None
-                if settled and (hits.count(owner) < SETTLED_HITS or known.number & MARK in cluster.firsts):
+                if settled and (
+                    hits.count(owner) < SETTLED_HITS or (known.cluster == 0 and known.number & MARK in cluster.firsts)
+                ):
                     return None
                 self._clusters.join(known, cluster, now)
                 known.client = client

@@ -10,7 +10,8 @@ rhythm, …), and its cluster is then known by traits that are nearly all its ow
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from heapq import nsmallest
 from typing import NamedTuple
 
@@ -19,13 +20,13 @@ from guard.recognition.accounts import Accounts, Known
 from guard.recognition.baseline import MOST, Usual
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
-from guard.recognition.families import FIRSTS, FOUNDERS, MARK, Families, Family
+from guard.recognition.families import FOUNDERS, Families, Family
 from guard.recognition.groups import Group, Observed, sampling
-from guard.recognition.looking import STANDING, Lookout
+from guard.recognition.looking import Lookout
 from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
-from guard.recognition.verdicts import Verdict, Weighing
+from guard.recognition.verdicts import FEWEST, Verdict, Weighing, owners
 from guard.samples import Baseline, Sample
 
 BASELINE_S = 3600.0
@@ -35,6 +36,8 @@ TWINS = 12
 """So many latest exchanges at the same moments make two groups of one size the same."""
 FEWEST_CANDIDATES = 50
 HOPELESS_NATS = -14.0
+EXPLAINED = 0.25
+"""The share of a convicted group's exchanges that must be one cluster's for the cluster to explain it."""
 RELEASE_NATS = -4.0
 """A family that was found to be one queue is held to be it until its log-odds fall below this."""
 _MOST_FAMILIES = 200_000
@@ -147,8 +150,6 @@ class Recognition:
             shared.append(value)
             family.count += 1
             family.last_at = at
-            if len(family.firsts) < FIRSTS and number & MARK not in family.firsts:
-                family.firsts.append(number & MARK)
             group = family.group
             if group is not None:
                 if group.add(observed):
@@ -167,14 +168,14 @@ class Recognition:
             if linked and family.count >= family.purity_due:
                 family.purity_due = max(family.count + 2, int(family.count * 1.25))
                 self._to_judge[value] = family
-        self.ceilings.note(shared, number, at, fresh=known.standing(at) < STANDING)
+        self.ceilings.note(shared, number, at, fresh=not known.of_standing(at))
 
     def _consider(self, family: Family, now: float) -> None:
         """Makes a group of a family that has enough accounts without standing behind it."""
         fresh = {
             number
             for number in set(family.numbers)
-            if (known := self.accounts.number(number)) is not None and not known.settled(now)
+            if (known := self.accounts.number(number)) is not None and not known.of_standing(now)
         }
         if len(fresh) < FEWEST_ACCOUNTS:
             return
@@ -230,6 +231,7 @@ class Recognition:
         if verdict.band >= 2:
             apart = outsiders(events, family.value)
             yield
+            apart |= yield from self._explained(events, cleared, now)
         if self.pardons.spoken != spoken:
             # The operator has spoken meanwhile: what was found is weighed again.
             self._to_weigh[family.value] = family
@@ -252,6 +254,33 @@ class Recognition:
             for first in range(0, len(events), _SLICE):
                 yield
                 self._judge_all(events[first : first + _SLICE])
+
+    def _explained(
+        self, events: Sequence[Observed], cleared: frozenset[str], now: float
+    ) -> Generator[None, None, set[int]]:
+        """The numbers of the accounts that only share a convicted group with a cluster that explains it.
+
+        A queue that uses a public prompt makes whatever shows the prompt look like one operator's. So those that are not yet the
+        cluster's must look like it without the cluster's exchanges; what is too few to be weighed joins by its traits.
+        """
+        whose = Counter(
+            known.cluster
+            for event in events
+            if (known := self.accounts.number(event.number)) is not None and known.cluster
+        )
+        if not whose:
+            return set()
+        owner = max(whose, key=lambda number: (whose[number], -number))
+        rest = [
+            event for event in events if (known := self._weighable(event.number)) is not None and known.cluster != owner
+        ]
+        if whose[owner] < EXPLAINED * len(events) or not rest or self._baseline is None:
+            return set()
+        taken = yield from sampling(rest, self._weighable, self._baseline, now)
+        if taken is None or owners(taken) < FEWEST:
+            return set()
+        verdict = yield from self._weighing.weighing(taken, self.candidates, cleared)
+        return set() if verdict.band >= 2 else {event.number for event in rest}
 
     def _weighable(self, number: int) -> Known | None:
         """An account whose exchanges count when a group is weighed; None: it is forgotten, or has a grant."""
