@@ -3,7 +3,9 @@
     python benchmarks/recognition_memory.py [--quick] [--check] [--accounts N] [--out FILE]
 
     recognition    what is held of an account, with every fact that an operator can state, after two exchanges; likewise scoring,
-                   limits (of the shipped policy), identity (a credential that was accepted), and all of guard together
+                   limits (of the shipped policy), limits in use (none of which has drained), identity (a credential that was
+                   accepted), described (one that the operator's callable has named), and all of guard together, with neither of
+                   the two that are set apart
     a family       a trait that enough accounts have shown, with all of its founders
     found, whole   recognition, and all of guard, with accounts that share the traits of public templates, until there are as many
                    families as guard holds, and with fresh accounts in groups: the whole process, interpreter and imports included
@@ -33,12 +35,12 @@ from guard.fingerprint import VERSION
 from guard.hashing import HashKey
 from guard.pipeline import Guard
 from guard.recognition.families import FOUNDERS
-from guard.types import Account, Decision, Exchange, Facet, Features, Peer, Receipt, Usage
+from guard.types import Account, AccountFacts, Call, Decision, Exchange, Facet, Features, Peer, Receipt, Route, Usage
 
 ACCOUNTS, QUICK_ACCOUNTS = 1_000_000, 40_000
 FAMILIES, QUICK_FAMILIES = 200_000, 10_000
 ACCOUNT_BYTES, FAMILY_BYTES, WHOLE_BYTES = 768, 1_024, 1 << 30
-PARTS = ("recognition", "scoring", "limits", "identity", "all of guard")
+PARTS = ("recognition", "scoring", "limits", "limits in use", "identity", "described", "all of guard")
 WHOLES = {"found": "recognition", "whole": "all of guard"}
 TRAITS = 8
 SUBNETS = 250
@@ -47,6 +49,7 @@ START = 1_790_000_000.0
 GAP_S = 0.01
 DAY_S = 86_400.0
 KEY = HashKey(b"a key for a benchmark, long enough")
+ROUTE = Route("/", "openai_chat")
 ANSWERED = Usage(200, 100, 200, reported=True, complete=True)
 _PASSED = Decision("allow", True, 200, "", 0.0, "low")
 _ROOT = Path(__file__).resolve().parents[1]
@@ -140,10 +143,21 @@ def taker(guard: Guard, part: str) -> Callable[[Exchange, float], None]:
         receipt = Receipt(one, _PASSED, now, admission.reserved, admission.pending, admission.lease)
         limiter.settle(receipt, ANSWERED, now)
 
+    def in_use(one: Exchange, now: float) -> None:
+        limits(one, START + (now - START) * 1e-9)
+
     def identity(one: Exchange, now: float) -> None:
         guard.identities.answered(replace(one.account, status="provisional"), 200)
 
-    return dict(zip(PARTS, (recognition, scoring, limits, identity, whole), strict=True))[part]
+    def described(one: Exchange, now: float) -> None:
+        who = one.account
+        key = who.key
+        facts = AccountFacts(key, who.created, "free", True, "DE", who.payment, who.signup, who.org)
+        call = Call("POST", "/", ROUTE, ((b"authorization", b"Bearer " + key.encode()),), one.peer)
+        guard.identities.described(call, facts, now)
+
+    takers = (recognition, scoring, limits, in_use, identity, described, whole)
+    return dict(zip(PARTS, takers, strict=True))[part]
 
 
 def families_alone(guard: Guard, count: int) -> None:

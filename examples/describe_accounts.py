@@ -15,7 +15,15 @@ OWNERS = {
     "sk-trial-ada": AccountFacts(
         id="ada", tier="trial", verified=False, created=datetime(2026, 11, 1, tzinfo=UTC).timestamp()
     ),
-    "sk-paid-bob": AccountFacts(id="bob", tier="paid", verified=True, payment="card:7731", org="bobs-books"),
+    "sk-paid-bob": AccountFacts(
+        id="bob",
+        tier="paid",
+        verified=True,
+        payment="card:7731",
+        org="bobs-books",
+        country="DE",
+        owner_country={"DE": 60, "FR": 40},
+    ),
     "sk-paid-red": AccountFacts(id="red", tier="paid", verified=True, org="acme-evals", tags=frozenset({"evaluator"})),
 }
 

@@ -26,7 +26,10 @@ SENSITIVE = frozenset((
     "budget_tokens", "reasoning", "reasoning_effort", "effort", "logprobs", "top_logprobs", "logit_bias", "role",
     "content", "type", "text", "parts", "contents", "suffix", "stop", "name", "arguments", "parameters",
     "input_schema", "tool_calls", "tool_use_id", "tool_call_id", "response_format", "options", "temperature", "top_p",
-    "top_k", "seed", "image_url", "source", "data", "url", "previous_response_id",
+    "top_k", "seed", "image_url", "source", "data", "url", "previous_response_id", "conversation", "id", "params",
+    "requests", "generationConfig", "generation_config", "maxOutputTokens", "candidateCount", "candidate_count",
+    "thinkingConfig", "thinking_config", "thinkingBudget", "thinking_budget", "responseLogprobs", "response_logprobs",
+    "inlineData", "inline_data", "functionCall", "functionResponse", "cachedContent", "cached_content",
 ))
 # fmt: on
 # Which key stands twice is looked up in small bodies only: it takes ten times as long as parsing.

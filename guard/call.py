@@ -8,6 +8,7 @@ The parts stand in files of their own: ``routes.py`` (path → route), ``layout.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from guard.credentials import usual
@@ -24,30 +25,42 @@ from guard.framing import (
     length_of,
 )
 from guard.layout import Layout, Layouts
-from guard.peers import Peers
+from guard.peers import Peers, Places
 from guard.recent import Recent
-from guard.routes import FLAT, NO_DIALECT, NOT_PROTECTED, NotProtected, Routes
+from guard.routes import FLAT, NO_DIALECT, NOT_PROTECTED, PATH, NotProtected, Routes
 from guard.settings import Policy
 from guard.types import Call, Headers, Peer, Route
 
 __all__ = ["NOT_PROTECTED", "Caller", "NotProtected"]
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _JSON = b"application/json"
 _UNJUDGED = frozenset({FLAT, NO_DIALECT})
 _SECURITY = frozenset(
-    b"authorization x-api-key api-key cookie content-length content-type content-encoding host".split()
+    b"authorization x-api-key api-key x-goog-api-key cookie content-length content-type content-encoding host".split()
 )
 
 
 class Caller:
     """Reads the HEADERS phase of requests under one policy.
 
-    ``known_paths``: canonical path → name of the dialect that reads it.
+    ``known_paths``: canonical path → name of the dialect that reads it. ``methods``: one of these paths → the methods it takes
+    beside POST. ``by_query``: name of a dialect → the query parameter that its API takes a credential from. ``places``: what
+    knows where an address is; None: nothing but the headers.
     """
 
-    def __init__(self, policy: Policy, known_paths: Mapping[str, str]) -> None:
-        self._routes = Routes(policy.protect, known_paths)
-        self._peers = Peers(policy.trust, policy.identity.ipv6_prefix)
+    def __init__(
+        self,
+        policy: Policy,
+        known_paths: Mapping[str, str],
+        methods: Mapping[str, Sequence[str]] = _NONE,
+        by_query: Mapping[str, str] = _NONE,
+        places: Places | None = None,
+    ) -> None:
+        self._routes = Routes(policy.protect, known_paths, methods)
+        self._methods = methods
+        self._by_query = by_query
+        self._peers = Peers(policy.trust, policy.identity.ipv6_prefix, places)
         self._max_bytes = policy.body.max_bytes
         self._max_headers = policy.body.max_headers
         self._max_header_bytes = policy.body.max_header_bytes
@@ -100,6 +113,7 @@ class Caller:
             encoding = "identity"
         stated = fields.get(b"content-length")
         length = None if stated is None else length_of(stated, self._max_bytes)
+        by_query = self._by_query.get(route.dialect, "") if scope.get("query_string") else ""
         client = scope.get("client")
         peer = self._peers.peer(client, fields) if layout.forwarded else self._peers.silent(client)
         key = layout.stack + fields.get(b"user-agent", b"")
@@ -109,11 +123,12 @@ class Caller:
             route,
             headers,
             peer,
-            usual(fields[layout.door]) if layout.door else b"",
+            usual(fields[layout.door]) if layout.door and not by_query else b"",
             self._stacks.get(key) or self._stack(layout, key),
             scope.get("query_string", b""),
             encoding,
             length,
+            by_query,
             not layout.claims and (peer.hop or not layout.vouches),
         )
 
@@ -141,10 +156,12 @@ class Caller:
         return headers, gather(headers), self._layouts.of(tuple(name for name, _ in headers))
 
     def _bodyless(self, method: str, route: Route) -> Route:
-        """Preflights are counted, not read; other methods are only for paths that no dialect reads."""
+        """Preflights are counted, not read; other methods are only for paths that no dialect reads, or reads without a body."""
         if method == "OPTIONS":
             return Route(route.pattern, FLAT)
         if route.dialect not in _UNJUDGED:
+            if method in self._methods.get(dict(route.options).get(PATH, ""), ()):
+                return Route(route.pattern, route.dialect, (*route.options, ("method", method)))
             raise BadExchange(405, "method", "This path takes POST only.")
         return route
 

@@ -8,12 +8,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from guard.conditions import has_wildcard, mentions
+from guard.degrading import PACE
 from guard.mistakes import Mistakes
+from guard.registry import discover
+from guard.routes import FLAT
 from guard.settings import Condition, Policy
 from guard.types import UNKNOWN
 
-_PEER_FACTS = ("country", "asn", "asn_kind")
-_ACCOUNT_FACTS = ("tier", "tag", "verified", "account_country", "org")
+_ACCOUNT_FACTS = ("tier", "tag", "verified", "account_country", "owner_country", "half_owned_from", "org")
 
 
 def check(policy: Policy, raw: Mapping[str, Any], places: Mapping[str, list[int]], mistakes: Mistakes) -> None:
@@ -23,6 +25,7 @@ def check(policy: Policy, raw: Mapping[str, Any], places: Mapping[str, list[int]
     _check_reachable(policy, places["rule"], mistakes)
     _check_prices(policy, raw, places["limit"], mistakes)
     _warn_of_missing_facts(policy, raw, places, mistakes)
+    _warn_of_irreducible(policy, places["rule"], mistakes)
     modes = [limit.mode for limit in policy.limits] + [rule.mode for rule in policy.rules]
     if policy.mode == "enforce" and "enforce" not in modes:
         what = "nothing" if policy.ceilings.mode != "enforce" else "nothing but ceilings"
@@ -106,8 +109,16 @@ def _models_of(when: Condition) -> tuple[str, ...]:
 def _warn_of_missing_facts(
     policy: Policy, raw: Mapping[str, Any], places: Mapping[str, list[int]], mistakes: Mistakes
 ) -> None:
-    trust = policy.trust
-    sources = {fact: (bool(getattr(trust, fact)), f"[trust] {fact} names no header") for fact in _PEER_FACTS}
+    trust, region = policy.trust, policy.region
+    sources = {
+        fact: (bool(getattr(trust, fact) or files), f"[trust] {fact} names no header, [region] {key} no file")
+        for fact, key, files in (
+            ("country", "country", region.country),
+            ("subdivision", "country", region.country),
+            ("asn", "asn", region.asn),
+            ("asn_kind", "kinds", region.kinds),
+        )
+    }
     identity = raw.get("identity")
     describe = isinstance(identity, dict) and bool(identity.get("describe"))
     sources |= {fact: (describe, "[identity] describe names no callable") for fact in _ACCOUNT_FACTS}
@@ -121,6 +132,22 @@ def _warn_of_missing_facts(
         for field, (known, reason) in sources.items():
             if not known and mentions(when, frozenset({field})):
                 mistakes.warn((kind, at, "when"), f"{field} is always {UNKNOWN}: {reason}")
+
+
+def _warn_of_irreducible(policy: Policy, places: list[int], mistakes: Mistakes) -> None:
+    """Rules that degrade what some protected route has no way to reduce: there they limit instead."""
+    able = {name: plugin.able for name, plugin in discover("reductions").items()}
+    dialects = {route.dialect for route in policy.protect.routes if route.dialect not in ("", FLAT)}
+    for at, rule in zip(places, policy.rules, strict=True):
+        reductions = set(rule.options.get("reductions", ())) - {PACE}
+        if not reductions or rule.mode == "off" or mentions(rule.when, frozenset({"dialect", "path"})):
+            continue
+        for dialect in sorted(dialects):
+            lacking = ", ".join(sorted(reductions - able.get(dialect, frozenset())))
+            if lacking:
+                mistakes.warn(
+                    ("rule", at, "action"), f"limits instead of degrading on routes of {dialect}: no {lacking} there"
+                )
 
 
 def implies(narrow: Condition, wide: Condition) -> bool:

@@ -14,11 +14,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from guard import settings
+from guard.geo import installed
 from guard.mistakes import Mistakes
 from guard.places import Path
 from guard.registry import discover, nearest
-from guard.routes import FLAT
-from guard.schema import ActionTable, LimitTable, PolicyTable, RouteTable, RuleTable
+from guard.routes import FLAT, reads
+from guard.schema import ActionTable, HeadersTable, LimitTable, PolicyTable, RouteTable, RuleTable
 from guard.types import ACTIONS, Route
 from guard.when import compile_tests, model_pattern
 from guard.wording import DEFAULT_RETRY_S
@@ -38,6 +39,11 @@ _IMPORT_FAULTS = (
     SyntaxError,
     TypeError,
     ValueError,
+)
+# Headers that HTTP or the app speaks through.
+_OTHERS = frozenset(
+    {"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "retry-after", "link"}
+    | {"cache-control", "set-cookie", "location", "date", "server", "vary", "etag", "age", "upgrade", "trailer"}
 )
 _DEFAULT_BUDGET_TOKENS = 512
 _DEFAULT_TOKENS_PER_S = 20.0
@@ -63,6 +69,7 @@ def compile_policy(
         protect=_protect(table, places["routes"], mistakes),
         identity=_identity(table, origin, mistakes),
         trust=_trust(table, mistakes),
+        region=_region(table, origin, mistakes),
         body=settings.Body(
             body.max_bytes, body.timeout, body.max_depth, body.max_items, body.max_headers, body.max_header_bytes
         ),
@@ -79,6 +86,7 @@ def compile_policy(
             for pattern, price in (table.models.__pydantic_extra__ or {}).items()
         ),
         default_output_tokens=table.models.default_output_tokens,
+        headers=_headers(table, mistakes),
         score=_score(table, origin, mistakes),
         ceilings=settings.Ceilings(table.ceilings.mode),
         admin=_admin(table, mistakes),
@@ -106,7 +114,7 @@ def _protect(table: PolicyTable, places: list[int], mistakes: Mistakes) -> setti
         routes.append(_route(route, place, mistakes))
         # Below a prefix any path may end with a known one (``/proxy/v1/messages``); an exact one does or doesn't.
         named = route.dialect or route.flat or flat or route.path.endswith("/*")
-        if not named and not any(route.path.lower().endswith(path) for path in known):
+        if not named and not any(reads(path, route.path.lower()) for path in known):
             hint = 'name its dialect, or charge a flat cost: { path = "…", flat = 1000 }'
             mistakes.add(place, "no dialect knows this path", hint, route.path)
     return settings.Protect(tuple(routes), "flat" if flat else "refuse", flat, table.protect.websockets)
@@ -174,7 +182,7 @@ def _imported(name: str, mistakes: Mistakes) -> settings.Describe | None:
 
 def _trust(table: PolicyTable, mistakes: Mistakes) -> settings.Trust:
     trust = table.trust
-    named = [key for key in ("address", "country", "asn", "asn_kind", "ja4") if getattr(trust, key)]
+    named = [key for key in ("address", "country", "asn", "asn_kind", "ja4", "subdivision") if getattr(trust, key)]
     for key in named:
         if not trust.hops:
             mistakes.add(
@@ -187,7 +195,31 @@ def _trust(table: PolicyTable, mistakes: Mistakes) -> settings.Trust:
     for at, network in enumerate(trust.hops):
         if network.prefixlen == 0:
             mistakes.warn(("trust", "hops", at), "believes every client", "name only the networks of your proxies")
-    return settings.Trust(tuple(trust.hops), trust.address, trust.country, trust.asn, trust.asn_kind, trust.ja4)
+    if trust.subdivision and not trust.country:
+        mistakes.add(("trust", "subdivision"), "is a part of the country that [trust] country names", "add country")
+    headers = (trust.address, trust.country, trust.asn, trust.asn_kind, trust.ja4, trust.subdivision)
+    return settings.Trust(tuple(trust.hops), *headers)
+
+
+def _region(table: PolicyTable, origin: Origin, mistakes: Mistakes) -> settings.Region:
+    """Whether its files are there is no mistake of the policy: they come and go, and ``guard check`` and health tell."""
+    region = table.region
+    for key, paths in (("country", region.country), ("asn", region.asn), *region.kinds.items()):
+        place: Path = ("region", "kinds", key) if key in region.kinds else ("region", key)
+        if len(set(paths)) < len(paths):
+            mistakes.add(place, "the same file stands twice", "each once")
+        if key in region.kinds and not paths:
+            mistakes.add(place, "names no file", "a list of networks, or several")
+        if key not in region.kinds and paths and origin.resolve and not installed():
+            mistakes.add(place, "needs a package that isn't installed", "pip install 'extraction-guard[geo]'")
+    return settings.Region(
+        tuple(region.country),
+        tuple(region.asn),
+        region.max_age,
+        tuple((kind, tuple(paths)) for kind, paths in region.kinds.items()),
+        region.kinds_max_age or 0.0,
+        region.embedded,
+    )
 
 
 def _limit(limit: LimitTable, place: Path, mistakes: Mistakes) -> settings.Limit:
@@ -223,13 +255,6 @@ def _limit(limit: LimitTable, place: Path, mistakes: Mistakes) -> settings.Limit
 def _rule(rule: RuleTable, place: Path, mistakes: Mistakes) -> settings.Rule:
     when = compile_tests(rule.when, (*place, "when"), mistakes)
     action, options = _action(rule.action, (*place, "action"), mistakes)
-    judged = not mistakes.within((*place, "mode")) and not mistakes.within((*place, "action"))
-    if judged and rule.mode == "enforce" and action not in discover("actions"):
-        mistakes.add(
-            (*place, "mode"),
-            f"this version can't enforce {action!r}",
-            f'use mode = "shadow", or one of {", ".join(a for a in ACTIONS if a in discover("actions"))}',
-        )
     return settings.Rule(rule.id, when, action, rule.mode, rule.public, MappingProxyType(options))
 
 
@@ -266,6 +291,18 @@ def _action(table: ActionTable, place: Path, mistakes: Mistakes) -> tuple[str, d
         elif value is not None:
             mistakes.add((*place, key), f"means nothing without the reduction {reduction!r}", "add it to degrade")
     return action, options
+
+
+def _headers(table: PolicyTable, mistakes: Mistakes) -> settings.HeaderNames:
+    named = {key: getattr(table.headers, key) for key in HeadersTable.model_fields}
+    given = [name for name in named.values() if name]
+    for key, name in named.items():
+        if name in _OTHERS:
+            mistakes.add(("headers", key), "means something else to every client", "a name of its own", name)
+    if len(set(given)) < len(given):
+        mistakes.add(("headers",), "the same header stands for two things", "one name for each")
+    own = {key: HeadersTable.model_fields[key].default for key in named}
+    return tuple((own[key].encode(), name.encode()) for key, name in named.items() if name != own[key])
 
 
 def _score(table: PolicyTable, origin: Origin, mistakes: Mistakes) -> settings.Score:

@@ -4,6 +4,10 @@ Every key of a condition must hold; a list is any of; ``{ at_least, below }`` is
 ``not = { … }`` turns a whole condition round. A fact that nobody has stated satisfies no positive test, and therefore
 every ``not`` of one. Where a fact may be missing, ``"unknown"`` names that case (a tier called "unknown" is the same).
 
+Of where a request comes from several sources may say different things (``origin.py``). What holds something back (every
+action but ``allow``, every limit) then asks whether a test *may* hold, ``allow`` whether it is *sure* to; below a ``not`` each
+asks the other question. So the strictest source counts, in a list of what is barred and in one of what is open alike.
+
     field            asks for                                    of                                          "unknown"
     ---------------  ------------------------------------------  ------------------------------------------  ---------
     account          an account's id as the operator names it    Account.names (keyed hashes)                no
@@ -13,8 +17,12 @@ every ``not`` of one. Where a fact may be missing, ``"unknown"`` names that case
     verified         true, false                                 Account.verified                            yes
     account_country  ISO 3166-1 alpha-2                          Account.country (registered)                yes
     country          ISO 3166-1 alpha-2                          Peer.country (where it comes from)          yes
+    subdivision      ISO 3166-2, such as UA-43                   Origin.subdivision                          yes
     asn              numbers                                     Peer.asn                                    yes
-    asn_kind         isp, hosting, vpn, education, business      Peer.asn_kind                               yes
+    asn_kind         isp, hosting, vpn, tor, relay, unlisted, …  Peer.asn_kind                               yes
+    country_differs  sources, account                            Origin.differ; account against address      no
+    owner_country    ISO 3166-1: more than half is theirs        Account.owners                              yes
+    half_owned_from  ISO 3166-1: half or more is theirs          Account.owners                              yes
     age_days         range                                       now - Account.created                       yes
     standing         range, 0 to 1                               Assessment.standing                         no
     score            range, 0 to 1                               Assessment.score                            no
@@ -47,13 +55,14 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from guard.hashing import HashKey
+from guard.origin import KINDS, UNLISTED, Origin
 from guard.settings import Condition, Policy
 from guard.types import BANDS, UNKNOWN, Assessment, Exchange
 
 DAY_S = 86_400.0
 _KEY = re.compile(r"[0-9a-f]{32}")
 # Evidence of any kind: a grant answers it, so that a rule on one of these does no more than tag a granted account.
-SUSPICION = frozenset({"band", "score", "signal", "cluster", "standing"})
+SUSPICION = frozenset({"band", "score", "signal", "cluster", "standing", "country_differs"})
 
 
 class View(NamedTuple):
@@ -69,7 +78,7 @@ class Field(NamedTuple):
     """One row of the table. ``values`` is the closed set of words, empty where any word goes; signals and dialects are
     the registry's and are filled in by ``when.py``."""
 
-    shape: Literal["words", "names", "codes", "numbers", "range", "flag", "patterns"]
+    shape: Literal["words", "names", "codes", "parts", "numbers", "range", "flag", "patterns"]
     unknown: bool = False
     values: tuple[str, ...] = ()
     most: float = inf
@@ -84,8 +93,12 @@ FIELDS: MappingProxyType[str, Field] = MappingProxyType(
         "verified": Field("flag", unknown=True),
         "account_country": Field("codes", unknown=True),
         "country": Field("codes", unknown=True),
+        "subdivision": Field("parts", unknown=True),
         "asn": Field("numbers", unknown=True, most=2**32 - 1),
-        "asn_kind": Field("words", unknown=True, values=("isp", "hosting", "vpn", "education", "business")),
+        "asn_kind": Field("words", unknown=True, values=(*KINDS, UNLISTED)),
+        "country_differs": Field("words", values=("sources", "account")),
+        "owner_country": Field("codes", unknown=True),
+        "half_owned_from": Field("codes", unknown=True),
         "age_days": Field("range", unknown=True),
         "standing": Field("range", most=1.0),
         "score": Field("range", most=1.0),
@@ -113,6 +126,15 @@ def _signals(view: View) -> frozenset[str]:
     return frozenset([evidence.signal for evidence in view.assessment.evidence])
 
 
+def _differs(view: View) -> frozenset[str]:
+    peer, account = view.exchange.peer, view.exchange.account
+    found = ["sources"] if peer.origin is not None and peer.origin.differ else []
+    stated = {one.country for one in peer.origin.said} if peer.origin is not None else {peer.country}
+    if account.country is not None and stated - {account.country, UNKNOWN, ""}:
+        found.append("account")
+    return frozenset(found)
+
+
 def _or_unknown(path: str) -> Callable[[View], str]:
     get = attrgetter(path)
     return lambda view: get(view) or UNKNOWN
@@ -128,8 +150,12 @@ _READ: MappingProxyType[str, Callable[[View], Any]] = MappingProxyType(
         "verified": attrgetter("exchange.account.verified"),
         "account_country": _or_unknown("exchange.account.country"),
         "country": _or_unknown("exchange.peer.country"),
+        "subdivision": lambda _: UNKNOWN,  # without an origin no source says
         "asn": attrgetter("exchange.peer.asn"),
         "asn_kind": _or_unknown("exchange.peer.asn_kind"),
+        "country_differs": _differs,
+        "owner_country": attrgetter("exchange.account.owners"),
+        "half_owned_from": attrgetter("exchange.account.owners"),
         "age_days": _age_days,
         "standing": attrgetter("assessment.standing"),
         "score": attrgetter("assessment.score"),
@@ -203,13 +229,53 @@ def _like(read: Callable[[View], Any], operand: tuple[str, ...]) -> Callable[[Vi
     return fits
 
 
-def _not(_read: object, operand: Condition) -> Callable[[View], bool]:
-    inner = predicate(operand)
-    return lambda view: not inner(view)
+def _claims(field: str, operand: frozenset[Any], sure: bool) -> Callable[[View], bool]:
+    """A fact of several sources: ``sure`` asks for every claim on it, else any is enough."""
+    read, place = _READ[field], Origin._fields.index(field)
+    quantifier = all if sure else any
+
+    def fits(view: View) -> bool:
+        origin = view.exchange.peer.origin
+        if origin is None:
+            return read(view) in operand
+        claims: tuple[frozenset[Any], ...] = origin[place]  # type: ignore[assignment] # the places of facts
+        if len(claims) == 1:
+            return not operand.isdisjoint(claims[0])
+        return quantifier([not operand.isdisjoint(claim) for claim in claims])
+
+    return fits
+
+
+def _owned(field: str, operand: frozenset[str], sure: bool) -> Callable[[View], bool]:
+    """Whether the shares of these countries come to more than half (or to half), as far as stated: what isn't is "unknown".
+
+    ``sure``: whether what is left to all others doesn't come to that much.
+    """
+    from_half = field == "half_owned_from"
+    unstated = UNKNOWN in operand
+
+    def fits(view: View) -> bool:
+        owners = view.exchange.account.owners
+        share = sum([percent for country, percent in owners if country in operand])
+        if unstated:
+            share += 100.0 - sum([percent for _, percent in owners])
+        share = round(100.0 - share if sure else share, 6)
+        much = share >= 50.0 if from_half else share > 50.0
+        return much is not sure
+
+    return fits
+
+
+_CLAIMS: MappingProxyType[str, Callable[[str, frozenset[Any], bool], Callable[[View], bool]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("country", "subdivision", "asn", "asn_kind"), _claims),
+        **dict.fromkeys(("owner_country", "half_owned_from"), _owned),
+    }
+)
 
 
 _KINDS: MappingProxyType[str, Callable[[Any, Any], Callable[[View], bool]]] = MappingProxyType(
-    {"is": _is, "any": _any, "between": _between, "like": _like, "not": _not}
+    {"is": _is, "any": _any, "between": _between, "like": _like}
 )
 
 
@@ -222,10 +288,22 @@ def _always(view: View) -> bool:
     return True
 
 
+def _check(field: str, kind: str, operand: Any, sure: bool) -> Callable[[View], bool]:
+    if kind == "not":
+        inner = predicate(operand, not sure)
+        return lambda view: not inner(view)
+    if field in _CLAIMS:
+        return _CLAIMS[field](field, operand, sure)
+    return _KINDS[kind](_READ[field], operand)
+
+
 @lru_cache(maxsize=4096)
-def predicate(condition: Condition) -> Callable[[View], bool]:
-    """The condition as one function. Make it once, when the policy is compiled; about 0.1 µs for each test."""
-    checks = tuple(_KINDS[kind](_READ.get(field), operand) for field, kind, operand in condition.tests)
+def predicate(condition: Condition, sure: bool = False) -> Callable[[View], bool]:
+    """The condition as one function. Make it once, when the policy is compiled; about 0.1 µs for each test.
+
+    ``sure``: where sources disagree it holds only if every one makes it hold; else any is enough.
+    """
+    checks = tuple(_check(*test, sure) for test in condition.tests)
     if not checks:
         return _always
     if len(checks) == 1:

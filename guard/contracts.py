@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from guard.charges import Bill, Charge, Slots, Spent, Taken, Tariff
+from guard.degrading import Wanted, Watch
 from guard.samples import Sample, Weighed
-from guard.types import Ask, Decision, Quota, Route, Tally
+from guard.types import Ask, Decision, JSONObject, Quota, Route, Tally
 
 
 class Dialect(Protocol):
@@ -19,7 +20,8 @@ class Dialect(Protocol):
 
     name: ClassVar[str]
     paths: ClassVar[tuple[str, ...]]
-    """Canonical paths that are this API's; protected when the policy has no ``[protect]``."""
+    """Canonical paths that are this API's; protected when the policy has no ``[protect]``. One part of a path may be a
+    ``{name}``: it stands for any text that is there, and comes to ``read`` as the route's option of that name."""
 
     def read(self, body: Mapping[str, Any], route: Route) -> Ask:
         """The request's meaning. Raises ``BadExchange`` for what this API would not accept or guard can't judge."""
@@ -36,6 +38,25 @@ class Dialect(Protocol):
     def error_event(self, decision: Decision) -> bytes:
         """The server-sent event(s) that end a running stream with that error."""
         ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A dialect of an API that keeps what it has answered, and has paths to it.
+
+    ``methods``: one of ``Dialect.paths`` → the methods it takes beside POST. A request without a body is read as ``{}``, with
+    two more options in its route: ``path``, the one of ``Dialect.paths``, and ``method``. ``Ask.continues`` names what
+    it is after, ``Tally.issued`` is told what an answer gives out.
+    """
+
+    methods: ClassVar[Mapping[str, tuple[str, ...]]]
+
+
+@runtime_checkable
+class QueryKeyed(Protocol):
+    """A dialect of an API that also takes its credential from a query parameter."""
+
+    by_query: ClassVar[str]
 
 
 @runtime_checkable
@@ -73,6 +94,12 @@ class Forward(NamedTuple):
     """Carry on: let the app answer, with these headers added to its answer."""
 
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    hold_s: float = 0.0
+    """How long the app is not called yet."""
+    wanted: Wanted | None = None
+    """What is to be reduced; None: request and answer pass as they are."""
+    notice: JSONObject | None = None
+    """What the answer has to say of it, under ``guard``; None: nothing."""
 
 
 class Reply(NamedTuple):
@@ -90,6 +117,38 @@ class Action(Protocol):
 
     def apply(self, decision: Decision, dialect: Dialect) -> Forward | Reply:
         """What the edge writes. Pure: everything it needs stands in the decision."""
+        ...
+
+
+class EventReducer(Protocol):
+    """What reduces one stream, event by event. It may remember what passed."""
+
+    def reduce(self, event: JSONObject) -> Sequence[JSONObject] | None:
+        """What is sent in the event's place; None: the event as it is, byte for byte. May change ``event``."""
+        ...
+
+
+class Reducer(Protocol):
+    """How requests and answers of one dialect are reduced. It bears the dialect's name."""
+
+    name: ClassVar[str]
+    able: ClassVar[frozenset[str]]
+    """The reductions that this API has a place for, or nothing to reduce. ``pace`` needs no reducer."""
+
+    def request(self, body: JSONObject, wanted: Wanted, route: Route) -> Watch:
+        """Changes a request that the dialect has read; what has to be watched for in its answer."""
+        ...
+
+    def answer(self, payload: JSONObject, watch: Watch) -> None:
+        """Takes out of a whole JSON answer what must not stand in it. Unknown shapes stay as they are, never raise."""
+        ...
+
+    def stream(self, watch: Watch) -> EventReducer:
+        """The same for a streamed answer: what the client puts together is what ``answer`` would have left."""
+        ...
+
+    def tell(self, payload: JSONObject, notice: JSONObject) -> bool:
+        """Puts ``notice`` into an answer, or into the event of a stream that has room for it: True where it did."""
         ...
 
 
@@ -147,10 +206,14 @@ __all__ = [
     "Bill",
     "Charge",
     "Dialect",
+    "EventReducer",
     "Forward",
     "GroupSignal",
     "Keeper",
+    "Keeping",
+    "QueryKeyed",
     "Quota",
+    "Reducer",
     "Reply",
     "Signal",
     "Slots",
@@ -158,4 +221,6 @@ __all__ = [
     "Store",
     "Taken",
     "Tariff",
+    "Wanted",
+    "Watch",
 ]

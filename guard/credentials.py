@@ -34,8 +34,9 @@ class Credentials:
         doors = {name.lower().encode("latin-1") for name in identity.credential} | {_PROTOCOL}
         self._doors = frozenset(doors | {b"cookie"} if self._cookie else doors)
 
-    def find(self, headers: Headers, query: bytes = b"") -> bytes:
-        """The secret, ``b""`` where there is none. ``headers`` are lower-case; ``query`` is the raw query string.
+    def find(self, headers: Headers, query: bytes = b"", by_query: str = "") -> bytes:
+        """The secret, ``b""`` where there is none. ``headers`` are lower-case; ``query`` is the raw query string; ``by_query`` a
+        parameter of it that may hold one, beside the policy's.
 
         Raises ``BadExchange`` (400, ``credentials``) for two different ones, for one that is longer than 8 KiB, and for one that
         different apps would read differently.
@@ -47,8 +48,9 @@ class Credentials:
                 for secret in self._behind(name, value):
                     if secret != found:
                         found = _only(found, secret)
-        if self._query and query:
-            for secret in self._in_query(query):
+        names = {self._query, by_query} - {""} if query else None
+        if names:
+            for secret in self._in_query(query, names):
                 found = _only(found, secret)
         return found
 
@@ -74,13 +76,13 @@ class Credentials:
         else:
             yield _secret(value)
 
-    def _in_query(self, query: bytes) -> Iterator[bytes]:
+    def _in_query(self, query: bytes, names: set[str]) -> Iterator[bytes]:
         try:
             pairs = parse_qsl(query.decode("latin-1"), encoding="latin-1", max_num_fields=256)
         except ValueError:
             raise _refused("The query string has too many fields.") from None
         for name, value in pairs:
-            if name == self._query:
+            if name in names:
                 yield _secret(value.encode("latin-1", "replace"))
 
 

@@ -7,14 +7,15 @@ there were, and two replays of one log give the same ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from guard.degrading import reductions
 from guard.errors import BadExchange
 from guard.hashing import HashKey
-from guard.types import ACTIONS, Assessment, Decision, Quota
+from guard.types import Assessment, Decision, Quota
 
-SEVERITY: Mapping[str, int] = MappingProxyType({action: severity for severity, action in enumerate(ACTIONS)})
 CONTAINING = frozenset({"limit", "challenge", "refuse"})
 _STATUS = MappingProxyType({"limit": 429, "challenge": 403, "refuse": 403})
 _PUBLIC = MappingProxyType(
@@ -33,6 +34,7 @@ JOINT = MappingProxyType(
     }
 )
 """Joint limits of accounts without standing (``recognition/ceilings.py``): why, in words for the client."""
+RETRY_UNREDUCED_S = 30
 _MASK = (1 << 48) - 1
 
 
@@ -98,22 +100,26 @@ def decide(found: Found, reference: str, *, enforced: bool) -> Decision:
         found.retry_after_s,
     )
     private = f"rule {rule}" if rule else ""
-    # A limit of the policy may have the same name; it names its unit.
-    if found.limited in JOINT and not found.unit and SEVERITY[action] < SEVERITY["limit"]:
+    # A limit of the policy may have the same name; it names its unit. Degrading is more severe than a limit, but lets the request
+    # through: what a limit has no room for must not go that way.
+    if found.limited in JOINT and not found.unit and action not in CONTAINING:
         action, rule, reasons = "limit", "", (found.limited,)
         retry_after_s = found.limit_retry_after_s
         public = JOINT[found.limited].format(wait=max(1, -int(-retry_after_s // 1))) + _WAY_BACK.format(
             reference=reference
         )
         private = f"{found.limited}: what accounts without standing may take together is used up"
-    elif found.limited and SEVERITY[action] < SEVERITY["limit"]:
+    elif found.limited and action not in CONTAINING:
         # No rule stands behind it, so none is named: the client is told of a quota, not of suspicion.
         action, rule, reasons = "limit", "", (found.limited, f"limit_{found.unit}")
         retry_after_s = found.limit_retry_after_s
         public = _quota_sentence(found.unit, retry_after_s)
         private = f"limit {found.limited}: no room for {found.unit}"
     elif action in CONTAINING:
-        public = (public or _PUBLIC[action]) + _WAY_BACK.format(reference=reference)
+        public = public or _PUBLIC[action]
+        if action == "challenge":
+            public += f" Verify it at {found.options.get('url', '')}."
+        public += _WAY_BACK.format(reference=reference)
     return Decision(
         action=action,
         enforced=enforced,
@@ -133,6 +139,42 @@ def decide(found: Found, reference: str, *, enforced: bool) -> Decision:
         quotas=found.quotas,
         grant=found.grant,
         told=found.told,
+        delay_s=found.options.get("delay_s", 0.0) if action == "delay" else 0.0,
+        reductions=reductions(found.options) if action == "degrade" else (),
+        notice=found.options.get("notice", "none") if action in {"delay", "degrade"} else "none",
+        verify_at=found.options.get("url", "") if action == "challenge" else "",
+    )
+
+
+def crowded(decision: Decision) -> Decision:
+    """What becomes of a delay for which there is no room: limited, for as long as it would have waited."""
+    retry_after_s = max(1, -int(-decision.delay_s // 1))
+    return replace(
+        decision,
+        action="limit",
+        status=_STATUS["limit"],
+        reasons=(*decision.reasons, "waiting_room"),
+        public=f"Too many requests are waiting. Try again in {retry_after_s} s.",
+        private="delay: no more may wait at once",
+        retry_after_s=retry_after_s,
+        delay_s=0.0,
+        notice="none",
+    )
+
+
+def unreduced(decision: Decision) -> Decision:
+    """What becomes of an exchange that was to be degraded and can't be: it is limited."""
+    return replace(
+        decision,
+        action="limit",
+        status=_STATUS["limit"],
+        reasons=(*decision.reasons, "irreducible"),
+        public=_PUBLIC["limit"] + _WAY_BACK.format(reference=decision.reference),
+        private="degrade: this exchange can't be reduced",
+        retry_after_s=RETRY_UNREDUCED_S,
+        reductions=(),
+        delay_s=0.0,
+        notice="none",
     )
 
 

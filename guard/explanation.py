@@ -80,6 +80,7 @@ def _lines(record: JSONObject) -> Iterator[str]:
         yield f"In shadow: {rule!r} would have said {would}."
     if record.get("grant"):
         yield "A grant held."
+    yield from _region(record)
     account = record.get("account", "")
     yield (
         f"Account {account or '(none)'} ({record.get('account_status', 'unknown')}), {record.get('dialect') or 'no dialect'}, "
@@ -109,6 +110,36 @@ def _evidence(items: Sequence[JSONObject]) -> Iterator[str]:
             yield f"Evidence of {kind}, {len(kinds[kind])} signals, {sums[kind]:+.2f} nats:"
         for item in kinds[kind]:
             yield f"Evidence: {item.get('signal')} ({kind}) {float(item.get('nats') or 0):+.2f} nats: {item.get('reason')}"
+
+
+def _region(record: JSONObject) -> Iterator[str]:
+    """What was compared: each source's word on where it came from, then what the operator states of the account."""
+    told = [_source(said) for said in record.get("sources", ()) if isinstance(said, dict)]
+    if not told and record.get("country"):
+        told = [_source({"source": "header", **record})]
+    countries = {
+        said["country"] for said in record.get("sources", ()) if isinstance(said, dict) and said.get("country")
+    }
+    if record.get("account_country"):
+        told.append(f"account {record['account_country']}")
+    owners = record.get("owner_country")
+    if isinstance(owners, dict) and owners:
+        told.append(f"owned from {', '.join(f'{country} {_amount(share)} %' for country, share in owners.items())}")
+    if told:
+        yield f"Where from: {'; '.join(told)}."
+    if len(countries) > 1:
+        yield "The sources differ: to hold something back one that says so is enough, to allow it all must."
+
+
+def _source(said: JSONObject) -> str:
+    facts = [said.get("country"), *said.get("subdivisions", ())]
+    facts += [f"AS{said['asn']}"] if said.get("asn") else []
+    facts += said.get("kinds") or ([said["asn_kind"]] if said.get("asn_kind") else [])
+    silent = "not in any" if said.get("source") == "lists" else "unknown"
+    known = " ".join(str(fact) for fact in facts if fact) or ("" if said.get("trouble") else silent)
+    return " ".join(
+        filter(None, (str(said.get("source")), known, f"({said['trouble']})" if said.get("trouble") else ""))
+    )
 
 
 def _because(record: JSONObject) -> str:

@@ -25,16 +25,16 @@ Cost: bounded for what stands and for what is known; it grows with what is new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from guard.contracts import Signal
 from guard.errors import ExchangeLogError
 from guard.hashing import HashKey
-from guard.plain import view
+from guard.plain import View, folded, view
 from guard.recent import Recent
 from guard.samples import GIST
-from guard.sketch import Sketcher
+from guard.sketch import Sketch, Sketcher
 from guard.types import Ask, Facet, Features, Turn
 
 VERSION = 2
@@ -43,10 +43,20 @@ _MOST_KNOWN = 2_048
 _MOST_TALKS = 65_536
 _LONGEST_KNOWN = 2_048
 _SYSTEM_SHINGLES = 2
+# Fewer sketches cost less one by one.
+_FEWEST_TOGETHER = 4
 _SIGNS = bytes(c for c in range(128) if not chr(c).isalnum())
 _LOWER = bytes(range(256)).lower()
 
 Readings = dict[str, float]
+
+
+class _Begun(NamedTuple):
+    """A request of which it is known what is new: all from ``since`` on; the model's last turn begins at ``past``."""
+
+    past: int
+    since: int
+    new: View
 
 
 class _Standing(NamedTuple):
@@ -72,7 +82,25 @@ class Fingerprinter:
 
     def features(self, ask: Ask, stack: bytes, account: str) -> Features:
         """``stack`` are the client's header names, ``account`` the account's key: a sub-user is hashed together with it."""
+        begun = self._begin(ask, account)
+        return self._finish(ask, stack, account, begun, self._sketcher.sketch(begun.new.letters))
+
+    def many(self, asked: Sequence[tuple[Ask, bytes, str]]) -> list[Features]:
+        """What ``features`` makes of each, in that order."""
+        if len(asked) < _FEWEST_TOGETHER:
+            return [self.features(*one) for one in asked]
+        begun = [self._begin(ask, account) for ask, _, account in asked]
+        sketches = self._sketcher.sketches([one.new.letters for one in begun])
+        return [self._finish(*one, new, sketch) for one, new, sketch in zip(asked, begun, sketches, strict=True)]
+
+    def _begin(self, ask: Ask, account: str) -> _Begun:
+        """What is new in a request. Books what the account sends."""
+        past, since = self._past(ask.turns, account)
+        return _Begun(past, since, view("\n".join([turn[1] for turn in ask.turns[since:]])))
+
+    def _finish(self, ask: Ask, stack: bytes, account: str, begun: _Begun, sketch: Sketch) -> Features:
         system, parameters, tools, turns = ask.system, ask.parameters, ask.tools, ask.turns
+        past, since, new = begun
         facets: list[Facet] = []
         standing: Readings = {}
         texts = [system] if system else []
@@ -90,18 +118,14 @@ class Fingerprinter:
         if ask.texts:
             texts += ask.texts
             standing = _higher(standing, self._other(ask, "\n".join(ask.texts)))
-        past, since = self._past(turns, account)
-        new = "\n".join([turn[1] for turn in turns[since:]])
-        folded, letters = view(new)
-        data = folded.encode()
+        data = new.folded.encode()
         said = data.translate(_LOWER, _SIGNS)
-        sketch = self._sketcher.sketch(letters)
         facets += _facets("shingle", sketch.shingles)
         if sketch.opening:
             facets += _facets("opening", (sketch.opening,))
             facets += _facets("closing", (sketch.closing,))
         if past < since:
-            data = "\n".join([view(turn[1]).folded for turn in turns[past:since]]).encode() + b"\n" + data
+            data = "\n".join([folded(turn[1]) for turn in turns[past:since]]).encode() + b"\n" + data
         readings = self._read(ask, data)
         if standing:
             readings = _higher(standing, readings)
@@ -124,6 +148,7 @@ class Fingerprinter:
             self._digest(parameters, tools, "\n".join(texts).encode()) if readings else 0,
             self._key.facet("slot", said) if said else 0,
             sketch.gist,
+            ask.requests,
         )
 
     def _past(self, turns: tuple[Turn, ...], account: str) -> tuple[int, int]:
@@ -154,10 +179,10 @@ class Fingerprinter:
         value = self._key.facet("system", system.encode())
         known = self._standing.get(value)
         if known is None:
-            folded, letters = view(system)
+            prompt, letters = view(system)
             shingles = self._sketcher.shingles(letters, _SYSTEM_SHINGLES)
             facets = (Facet("system", value), *_facets("shingle", shingles))
-            known = _Standing(facets, self._read(ask, folded.encode()))
+            known = _Standing(facets, self._read(ask, prompt.encode()))
             self._standing.put(value, known)
         return known
 
@@ -166,7 +191,7 @@ class Fingerprinter:
         value = self._key.facet("texts", text.encode())
         known = self._standing.get(value)
         if known is None:
-            known = _Standing((), self._read(ask, view(text).folded.encode()))
+            known = _Standing((), self._read(ask, folded(text).encode()))
             self._standing.put(value, known)
         return known.readings
 
@@ -206,6 +231,7 @@ def _higher(one: Readings, other: Readings) -> Readings:
 
 def dump(features: Features) -> dict[str, Any]:
     """``request.features`` of an exchange log: everything later stages use, and nothing else."""
+    counted = {} if features.requests == 1 else {"requests": features.requests}
     return {
         "version": features.version,
         "dialect": features.dialect,
@@ -221,6 +247,7 @@ def dump(features: Features) -> dict[str, Any]:
         "digest": f"{features.digest:016x}",
         "slot": f"{features.slot:016x}",
         "gist": features.gist.hex(),
+        **counted,
     }
 
 
@@ -245,6 +272,7 @@ def load(record: Any, n: int) -> Features:
             digest=int(record["digest"], 16),
             slot=int(record["slot"], 16),
             gist=_gist(record["gist"]),
+            requests=max(1, _count(record.get("requests", 1))),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExchangeLogError(n, f"request.features can't be read: {type(error).__name__}") from error

@@ -50,6 +50,8 @@ class HashKey:
             "org",
             "network",
             "model",
+            "kept",
+            "keeper",
         )
         self._facets = {kind: blake2b(digest_size=8, key=key, person=f"facet:{kind}"[:16].encode()) for kind in facets}
 

@@ -11,12 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from guard import countries
 from guard.credentials import Credentials
+from guard.described import Descriptions, named
 from guard.errors import BadExchange, StateError
 from guard.hashing import HashKey
-from guard.recent import Recent
+from guard.recent import Keys, Recent
 from guard.settings import Describe, Policy
 from guard.types import Account, AccountFacts, Call
 
@@ -39,13 +41,6 @@ class NeedsDescribe:
     credential: str = field(repr=False)
 
 
-class _Described(NamedTuple):
-    """What ``describe`` said of a credential and when that was."""
-
-    account: Account
-    at: float
-
-
 class Identities:
     """The identity stage of one installation. It outlives reloads: ``use`` swaps the policy, the tables stay.
 
@@ -57,8 +52,8 @@ class Identities:
         self._key = key
         most = policy.state.max_accounts
         self.counts: Counter[str] = Counter()
-        self._accepted: Recent[str, bool] = Recent(most)
-        self._described: Recent[str, _Described] = Recent(most)
+        self._accepted = Keys(most)
+        self._described = Descriptions(most)
         # Strangers and networks are as many as clients like, so they get small tables of their own.
         self._strangers: Recent[str, float] = Recent(_STRANGERS)
         self._networks: Recent[str, Account] = Recent(_STRANGERS)
@@ -78,7 +73,7 @@ class Identities:
 
         Raises ``BadExchange``: 400 for credentials that contradict each other, 401 where anonymous calls are refused.
         """
-        secret = call.credential or self._credentials.find(call.headers, call.query)
+        secret = call.credential or self._credentials.find(call.headers, call.query, call.by_query)
         network = self._networks.get(call.peer.network) or self._network(call.peer.network)
         if not secret:
             if self._anonymous == "refuse":
@@ -110,7 +105,7 @@ class Identities:
             return self.failed(call, now)
         account = self._account(facts, hashed, shard, now)
         self._strangers.drop(hashed)
-        self._described.put(hashed, _Described(account, now))
+        self._described.put(hashed, account, now)
         return account
 
     def failed(self, call: Call, now: float) -> Account:
@@ -127,8 +122,12 @@ class Identities:
         if known is None:
             self.counts["identity_unknown"] += 1
             raise BadExchange(503, "identity", "Who is asking could not be looked up; try again.")
-        self._described.put(hashed, _Described(known.account, now - self._ttl_s + _RETRY_S))
+        self._described.put(hashed, known.account, now - self._ttl_s + _RETRY_S)
         return _at(known.account, shard)
+
+    def named(self, call: Call) -> bool:
+        """Whether the operator's callable has named the credential of a call, when it was last asked."""
+        return self._describe is not None and self._described.get(self._marks(call)[0]) is not None
 
     def answered(self, account: Account, status: int) -> bool:
         """Tells how the app answered; True where that made a provisional credential an accepted one.
@@ -139,12 +138,12 @@ class Identities:
         """
         if account.status != "provisional" or not 200 <= status < 300:
             return False
-        self._accepted.put(account.key, True)
+        self._accepted.add(account.key)
         return True
 
     def erase(self, account: str) -> int:
         """Forgets that a credential was accepted, and what ``describe`` said of the account; how many things were forgotten."""
-        told = [hashed for hashed in self._described if (d := self._described.get(hashed)) and d.account.key == account]
+        told = self._described.of(account)
         accepted = account in self._accepted
         for hashed in told:
             self._described.drop(hashed)
@@ -164,10 +163,10 @@ class Identities:
         if not all(isinstance(key, str) and len(key) == 32 and _HEX.issuperset(key) for key in accepted):
             raise StateError("the snapshot of accepted credentials holds something else than keyed hashes; remove it")
         for key in accepted:
-            self._accepted.put(key, True)
+            self._accepted.add(key)
 
     def _marks(self, call: Call) -> tuple[str, int]:
-        secret = call.credential or self._credentials.find(call.headers, call.query)
+        secret = call.credential or self._credentials.find(call.headers, call.query, call.by_query)
         return self._key.identifier("credential", secret), self._network(call.peer.network).shard
 
     def _network(self, network: str) -> Account:
@@ -180,12 +179,13 @@ class Identities:
         return known
 
     def _by_credential(self, hashed: str, shard: int) -> Account:
-        if self._accepted.get(hashed) is None:
+        key = self._accepted.get(hashed)
+        if key is None:
             return Account(hashed, "provisional", shard, names=frozenset({f"account:{hashed}"}))
-        account = self._built.get(hashed)
+        account = self._built.get(key)
         if account is None or account.shard != shard:
-            account = Account(hashed, "accepted", shard, names=frozenset({f"account:{hashed}"}))
-            self._built.put(hashed, account)
+            account = Account(key, "accepted", shard, names=frozenset({f"account:{key}"}))
+            self._built.put(key, account)
         return account
 
     def _account(self, facts: AccountFacts, hashed: str, shard: int, now: float) -> Account:
@@ -201,18 +201,47 @@ class Identities:
             created=None if facts.created is None else min(float(facts.created), now),
             tier=facts.tier,
             verified=facts.verified,
-            country=None if facts.country is None else facts.country.strip().upper(),
+            country=_country(facts.country),
             payment=keyed("payment", facts.payment),
             signup=keyed("signup", facts.signup),
             org=org,
             tags=frozenset(facts.tags),
-            names=frozenset({f"account:{account}", f"org:{org}"} if org else {f"account:{account}"}),
+            names=named(account, org),
+            owners=owners(facts.owner_country),
         )
 
 
 def user_key(key: HashKey, account_key: str, user: str) -> str:
     """The keyed hash of a sub-user within its account: the same name below another account is somebody else."""
     return key.identifier("user", f"{account_key}\n{user}".encode("utf-8", "surrogatepass"))
+
+
+def _country(stated: str | None) -> str | None:
+    """The code; None also for what is none, which rules call "unknown"."""
+    code = "" if stated is None else stated.strip().upper()
+    return code if countries.is_code(code) else None
+
+
+def owners(stated: str | Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:
+    """(country, percent) as ``AccountFacts.owner_country`` states them; what is no country counts as not stated."""
+    shares: Mapping[str, float] = {} if not stated else {stated: 100.0} if isinstance(stated, str) else stated
+    known: dict[str, float] = {}
+    for country, percent in shares.items():
+        if (code := _country(country)) is not None:
+            known[code] = known.get(code, 0.0) + percent
+    return tuple(sorted(known.items()))
+
+
+def possible_owners(stated: object) -> bool:
+    """Whether it is text, or at most 64 shares that come to no more than everything."""
+    if stated is None or isinstance(stated, str):
+        return stated is None or len(stated) <= _MOST_TEXT
+    if not isinstance(stated, Mapping) or len(stated) > 64:
+        return False
+    percents = [
+        one for one in stated.values() if isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= 100
+    ]
+    return len(percents) == len(stated) and sum(percents) <= 100.01 and all(isinstance(one, str) for one in stated)
 
 
 def _at(account: Account, shard: int) -> Account:
@@ -237,6 +266,7 @@ def _possible(facts: AccountFacts) -> bool:
                 and created >= 0
             )
         )
+        and possible_owners(facts.owner_country)
         and isinstance(tags, frozenset | set | tuple | list)
         and len(tags) <= 64
         and all(isinstance(tag, str) and len(tag) <= _MOST_TEXT for tag in tags)

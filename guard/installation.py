@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from logging import WARNING
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ from guard.clock import Clock
 from guard.compiled import Compiled
 from guard.contracts import Keeper
 from guard.control import Control
+from guard.decision import crowded
 from guard.errors import BadExchange, StateError
 from guard.feedback import Feedback
 from guard.fingerprint import dump
@@ -36,6 +38,7 @@ from guard.routes import NOT_PROTECTED, NotProtected
 from guard.settings import Policy
 from guard.snapshot import StateDir
 from guard.types import Exchange, Headers, Receipt, Route, Usage
+from guard.waiting import WaitingRoom
 from guard.workers import claim_only_worker
 
 _PRE_RESOLVED = (
@@ -83,6 +86,7 @@ class Installation:
         self._pace = Pace(BATCH_S, _RECOGNITION_SHARE)
         self.wake: Callable[[], None] = _nobody
         """Called when a batch for recognition is full before its time."""
+        self.waiting = WaitingRoom()
         self.reading_bytes = 0
         """What unfinished bodies hold at this moment, all together."""
         self.most_reading_bytes = _BODIES_AT_ONCE * in_force.body.max_bytes
@@ -95,6 +99,7 @@ class Installation:
         self.recorder.use(in_force)
         self._records = self.recorder.wants
         self.guard = Guard(in_force, key=found.key, start=now, on_fault=self._fault)
+        self.guard.conversations.watch()
         if self._state is not None and self._findings is not None:
             self._restore(self._state, self._findings, now)
         else:
@@ -146,6 +151,8 @@ class Installation:
         """
         began = perf_counter()
         receipt = self.guard.decide(exchange, self.clock.now(), compiled)
+        if receipt.decision.delay_s and receipt.decision.enforced and not self.waiting.enter(exchange.account.key):
+            receipt = replace(receipt, decision=crowded(receipt.decision))
         self.metrics.decided(receipt, perf_counter() - began)
         self.audit.exchange(receipt)
         if self.guard.recognition.waiting >= BATCH and not self._pace.lags:
@@ -182,6 +189,10 @@ class Installation:
         """Does what is due, in slices of at most a few milliseconds; ``hangup``: read the policy file now."""
         yield from self.recognise(now)
         yield from self.guard.unions.sweep(now)
+        for sentence in self.guard.region.watch(now):
+            if sentence:
+                self.log.event("warning", now, WARNING, what=f"region: {sentence}")
+            yield
         if self._file is not None:
             before = self.guard.policy
             self._take_up(
@@ -269,6 +280,10 @@ class Installation:
             yield "verdicts", piece
         for piece in self.guard.unions.pieces():
             yield "unions", piece
+        for piece in self.guard.conversations.pieces():
+            yield "conversations", piece
+        for piece in self.guard.region.travel.pieces():
+            yield "travel", piece
         if isinstance(self.guard.store, Keeper):
             for piece in self.guard.store.pieces():
                 yield "limits", piece
@@ -281,6 +296,10 @@ class Installation:
             self.guard.restore(piece, now)
         for piece in kept.pieces.get("unions", ()):
             self.guard.unions.restore(piece, now)
+        for piece in kept.pieces.get("travel", ()):
+            self.guard.region.travel.restore(piece, now)
+        for piece in kept.pieces.get("conversations", ()):
+            self.guard.conversations.restore(piece)
         if isinstance(self.guard.store, Keeper):
             for piece in kept.pieces.get("limits", ()):
                 self.guard.store.restore(piece, now)
@@ -340,7 +359,9 @@ class Installation:
             "lengthened": pace.lengthened,
             "longest_slice_s": round(pace.longest_slice_s, 5),
         }
-        return Surroundings(tuple(self._trouble.values()), tuple(warnings), looking)
+        now = self.clock.now()
+        warnings += self.guard.region.warnings(now)
+        return Surroundings((*self._trouble.values(), *self.guard.region.troubles(now)), tuple(warnings), looking)
 
     def _lag(self) -> str:
         return (
@@ -354,6 +375,7 @@ class Installation:
         metrics.expect([*(rule.id for rule in policy.rules), *(limit.id for limit in policy.limits)])
         metrics.watch_mode(lambda: self.guard.words.mode(self.clock.now()))
         metrics.watch("accounts", lambda: float(self.guard.accounts))
+        self.waiting.show(metrics.watch)
         metrics.watch("account_room", lambda: float(self.guard.policy.state.max_accounts))
         metrics.watch("snapshot_time_seconds", lambda: self._written_at)
         metrics.watch("snapshot_failures_total", lambda: float(self._snapshot_failures))

@@ -15,7 +15,7 @@ from guard.types import value
 
 # Names that say nothing of the client's software: who is asking, how much, and what proxies on the way add.
 _NOT_OF_THE_STACK = frozenset(
-    b"authorization x-api-key api-key cookie host content-length transfer-encoding forwarded via x-real-ip x-forwarded-for "
+    b"authorization x-api-key api-key x-goog-api-key cookie host content-length transfer-encoding forwarded via x-real-ip x-forwarded-for "
     b"x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-prefix x-forwarded-server x-request-id x-client-ip "
     b"true-client-ip cf-connecting-ip cf-ipcountry cf-ray cf-visitor cdn-loop x-amzn-trace-id x-cloud-trace-context "
     b"x-envoy-external-address x-original-forwarded-for traceparent tracestate idempotency-key".split()
@@ -52,7 +52,7 @@ class Layouts:
     __slots__ = ("_credentials", "_not_of_the_stack", "_spelt", "recent", "trusted")
 
     def __init__(self, trust: Trust, identity: Identity) -> None:
-        named = (trust.address, trust.country, trust.asn, trust.asn_kind, trust.ja4)
+        named = (trust.address, trust.country, trust.asn, trust.asn_kind, trust.ja4, trust.subdivision)
         self.trusted = frozenset(name.lower().encode("latin-1") for name in named if name)
         self._spelt = frozenset(name.replace(b"_", b"-") for name in self.trusted)
         self._credentials = Credentials(identity)

@@ -208,7 +208,7 @@ class Limiter:
         status = usage.status
         # As identity sees it: only success vouches. Whatever else the app says, a stranger's use stays the stranger's.
         accepted = usage.forwarded and 200 <= status < 300
-        actual = self._actual(exchange.features, usage)
+        actual = self._actual(exchange.features, usage, _answering(receipt))
         # Accepted: what it has used moves from the strangers' meters to an account's.
         back = not usage.forwarded or (accepted and exchange.account.status == "provisional")
         spent = _NOTHING_SPENT if back else actual
@@ -243,17 +243,22 @@ class Limiter:
             sent = self._default_output * max(1, features.choices)
         if not (0 <= received <= MOST_TOKENS and 0 <= sent <= MOST_TOKENS):
             received, sent = _believable(received), _believable(sent)
-        return 1.0, float(received + sent), self._money(features.model, received, sent) if self._prices else 0.0
+        return (
+            float(features.requests),
+            float(received + sent),
+            self._money(features.model, received, sent) if self._prices else 0.0,
+        )
 
-    def _actual(self, features: Features, usage: Usage) -> Spent:
-        """What an exchange came to: once the app was called at least its input and one token of output."""
+    def _actual(self, features: Features, usage: Usage, model: str) -> Spent:
+        """What an exchange came to at the price of the ``model`` that answered: once the app was called at least its input and
+        one token of output."""
         received, sent = usage.input_tokens, usage.output_tokens
         if not usage.reported:
             received = max(received, features.input_tokens)
         if not (0 <= received <= MOST_TOKENS and 1 <= sent <= MOST_TOKENS):
             received, sent = _believable(received), max(1, _believable(sent))
-        money = self._money(features.model, received, sent) if self._prices else 0.0
-        return _made(Spent, (1.0, float(received + sent), money))
+        money = self._money(model, received, sent) if self._prices else 0.0
+        return _made(Spent, (float(features.requests), float(received + sent), money))
 
     def _money(self, model: str, received: float, sent: float) -> float:
         """Tokens → money, by the first pattern that fits. A model that nobody priced costs what the dearest does."""
@@ -276,6 +281,14 @@ class Limiter:
 
 _UNLIMITED = Admission(True)
 _ALONE = Looked()
+
+
+def _answering(receipt: Receipt) -> str:
+    """The model that was asked in the end: a degraded exchange may have gone to a cheaper one."""
+    reductions = receipt.decision.reductions
+    if reductions and receipt.decision.enforced:
+        return str(dict(reductions).get("model", receipt.exchange.features.model)).casefold()
+    return receipt.exchange.features.model
 
 
 def _believable(tokens: int) -> int:

@@ -16,6 +16,8 @@
     fault             {status, reason}: why the request couldn't be judged
     account           32 hex digits (keyed hash), with account_status; org, tier, account_country
     country, asn, asn_kind   of the peer, never its address
+    sources           [{source, asked, country, subdivisions, asn, kinds, trouble}]: what was compared, where the policy names files
+    owner_country     {country: percent}
     path              canonical; parts that are in no API's vocabulary are shown as "…"
     dialect, model, stream, input_tokens, budget_tokens, user (keyed hash)
     policy            digest of the policy that decided
@@ -35,6 +37,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from guard.origin import shown
 from guard.types import Account, Exchange, Headers, JSONObject, Peer, Receipt, Usage
 
 EVENTS = frozenset(
@@ -62,7 +65,9 @@ MAX_ITEMS = 16
 HEADER_VALUES = frozenset(
     {"user-agent", "content-type", "accept", "accept-encoding", "anthropic-version", "anthropic-beta", "openai-beta"}
 )
-CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
+CREDENTIAL_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+)
 # Path parts that say which API was meant and nothing about who asked; any other part might be a secret or a name.
 # fmt: off
 PATH_WORDS = frozenset({
@@ -70,7 +75,9 @@ PATH_WORDS = frozenset({
     "models", "batches", "files", "images", "audio", "moderations", "assistants", "threads", "runs", "count_tokens",
     "rerank", "score", "generate", "generate_stream", "complete", "realtime", "fine_tuning", "jobs", "engines",
     "deployments", "uploads", "speech", "transcriptions", "translations", "generations", "edits", "tokenize",
-    "detokenize", "invocations", "health",
+    "detokenize", "invocations", "health", "conversations", "compact", "input_tokens", "cachedcontents", "v1alpha", "v1beta1", "{id}",
+    "{model}:generatecontent", "{model}:streamgeneratecontent", "{model}:counttokens", "{model}:embedcontent",
+    "{model}:batchembedcontents",
 })
 # fmt: on
 
@@ -142,6 +149,8 @@ def audit_line(receipt: Receipt, digest: str, words: frozenset[str] = PATH_WORDS
         line["tier"] = account.tier[:MAX_MODEL]
     if account.country is not None:
         line["account_country"] = account.country[:MAX_MODEL]
+    if account.owners:
+        line["owner_country"] = dict(account.owners[:MAX_ITEMS])
     if features.budget_tokens is not None:
         line["budget_tokens"] = features.budget_tokens
     if features.user:
@@ -183,11 +192,13 @@ def account_fields(account: Account) -> JSONObject:
     """An account in the exchange log's words, ids as keyed hashes."""
     fields: JSONObject = {"id": account.key}
     stated = account.created is not None or account.tier is not None or account.verified is not None
-    if not (stated or account.country or account.payment or account.signup or account.org):
+    if not (stated or account.country or account.payment or account.signup or account.org or account.owners):
         return fields  # nothing is known but the credential: by far the most
     for name in ("created", "tier", "verified", "country"):
         if (value := getattr(account, name)) is not None:
             fields[name] = value
+    if account.owners:
+        fields["owner_country"] = dict(account.owners)
     for name in ("payment", "signup", "org"):
         if value := getattr(account, name):
             fields[name] = value
@@ -203,6 +214,8 @@ def peer_fields(peer: Peer) -> JSONObject:
         fields["asn"] = peer.asn
     if peer.asn_kind != "unknown":
         fields["asn_kind"] = peer.asn_kind
+    if peer.origin is not None and peer.origin.said:
+        fields["sources"] = [shown(said) for said in peer.origin.said]
     return fields
 
 

@@ -35,6 +35,10 @@ def _differences(before: Policy, after: Policy) -> Iterator[str]:
         yield "requests without a credential are no longer refused"
     if not all(any(_within(hop, known) for known in before.trust.hops) for hop in after.trust.hops):
         yield "more hops are trusted"
+    if any(set(getattr(before.region, key)) - set(getattr(after.region, key)) for key in ("country", "asn", "kinds")):
+        yield "fewer files say where requests come from"
+    if before.region.max_age_s < after.region.max_age_s:
+        yield "older databases say where requests come from"
     rules = {rule.id: rule for rule in after.rules}
     for rule in before.rules:
         now = rules.get(rule.id)

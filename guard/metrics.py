@@ -60,13 +60,15 @@ STAGES = (
         "policy or limits",
         "settle",
     ),
-    *("action", "stream", "recorder", "snapshot", "describe"),
+    *("action", "reduce", "stream", "recorder", "snapshot", "describe"),
 )
 DECISION_BUCKETS_S = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005)
 # Numbers that others keep: name → (whether it only rises, what it is). ``Metrics.watch`` says where to read them.
 WATCHED = MappingProxyType(
     {
         "accounts": (False, "Accounts that are tracked"),
+        "waiting": (False, "Delayed requests that wait at this moment"),
+        "waiting_refused_total": (True, "Delayed requests that were limited because no more may wait"),
         "account_room": (False, "Accounts that can be tracked"),
         "snapshot_time_seconds": (False, "When state was last saved, seconds since 1970"),
         "snapshot_failures_total": (True, "Times that state could not be saved"),
@@ -90,7 +92,7 @@ OWN_REASONS = (
     *("anonymous", "charset", "compression", "connection", "content_encoding", "content_length", "content_type"),
     *("credentials", "duplicate_key", "guard_fault", "headers", "identity", "invalid_field", "method", "missing_field"),
     *("no_dialect", "not_an_object", "not_json", "path", "slow_body", "too_deep", "too_large", "too_many_items"),
-    *("transfer_encoding", "unreadable_body", "busy"),
+    *("transfer_encoding", "unreadable_body", "busy", "waiting_room", "irreducible"),
 )
 
 

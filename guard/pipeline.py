@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from guard.answering import renamed
 from guard.body import parse
 from guard.compiled import Compiled, compiled
 from guard.conditions import View
-from guard.contracts import Action, Dialect, Forward, GroupSignal, Keeper, Reply, Signal, Store
+from guard.contracts import Action, Dialect, Forward, GroupSignal, Keeper, Keeping, Reply, Signal, Store
+from guard.conversations import Conversations
 from guard.decision import CONTAINING, Found, References, allowed, decide, refuse_fault
 from guard.errors import AdminError, BadExchange, StateError
 from guard.fingerprint import Fingerprinter
@@ -36,19 +38,18 @@ from guard.recognition.ceilings import Over
 from guard.recognition.dossier import counts, dossier, listed
 from guard.recognition.recognition import Recognition
 from guard.recognition.verdicts import Clip, Weighing
+from guard.region import Regions
 from guard.registry import discover, signals
 from guard.routes import FLAT, NO_DIALECT
 from guard.scoring import Scoring, read_weights
 from guard.settings import Grant, Policy
-from guard.types import Account, Call, Decision, Exchange, Features, Held, JSONObject, Receipt, Usage
+from guard.types import Account, Call, Decision, Exchange, Held, JSONObject, Receipt, Usage
+from guard.understanding import Understanding
 from guard.unions import Unions
-from guard.unjudged import UNREAD, faulty
+from guard.unjudged import OWN_FAULT, UNREAD, faulty, no_dialect
 from guard.words import Block, Words, subjects
 
 ADMITTED = Admission(True)
-OWN_FAULT = BadExchange(
-    503, "guard_fault", "The request could not be checked. Try again in a moment.", "a stage of guard failed"
-)
 
 
 def _no_observer(stage: str, error: Exception) -> None:
@@ -75,11 +76,13 @@ class Guard:
         self.faults: Counter[str] = Counter()
         self.store: Store = discover("stores")["memory"](policy.state) if store is None else store
         self.dialects: Mapping[str, Dialect] = {name: plugin() for name, plugin in discover("dialects").items()}
+        self.keeping = frozenset(name for name, dialect in self.dialects.items() if isinstance(dialect, Keeping))
+        self.conversations = Conversations(key)
         self._actions: dict[str, Action] = {name: plugin() for name, plugin in discover("actions").items()}
         readers, weighers = signals(Signal), signals(GroupSignal)
         groups = {signal.name: signal.group for signal in readers}
         weights = read_weights(policy.score.weights, groups | {signal.name: signal.group for signal in weighers})
-        self._fingerprinter = Fingerprinter(key, readers)
+        self.understanding = Understanding(self.dialects, Fingerprinter(key, readers), self.conversations, self.fault)
         self._scoring = Scoring(weights, groups, policy.state.max_accounts)
         clips = {name: Clip(**clip) for name, clip in weights.group_signals.items()}
         self.recognition = Recognition(Weighing(weighers, clips, weights.caps), key, policy.state.max_accounts)
@@ -88,7 +91,8 @@ class Guard:
         self.identities = Identities(policy, key)
         self.words = Words(policy, key)
         self.unions = Unions(policy.state.max_accounts)
-        self.compiled = compiled(policy, self.key, self.dialects, self.store, self.unions)
+        self.region = Regions(policy, start)
+        self.compiled = compiled(policy, self.key, self.dialects, self.store, self.unions, regions=self.region)
 
     @property
     def policy(self) -> Policy:
@@ -111,12 +115,9 @@ class Guard:
                     account, call.peer, call.path, replace(UNREAD, dialect=FLAT, input_tokens=call.route.flat_tokens)
                 )
             if dialect == NO_DIALECT:
-                raise BadExchange(
-                    404,
-                    "no_dialect",
-                    "This path is not open: no API is known for it.",
-                    f"{call.route.pattern}: no dialect",
-                )
+                raise no_dialect(call.route)
+            if not plain and dialect in self.keeping:
+                return self.understand(call, account, {})
             return self.understand(call, account, parse(plain, (compiled or self.compiled).policy.body))
         except BadExchange as fault:
             return faulty(call, account, fault)
@@ -125,23 +126,14 @@ class Guard:
 
     def understand(self, call: Call, account: Account, body: JSONObject) -> Exchange:
         """A parsed body → exchange. Raises ``BadExchange`` where the dialect can't read it."""
-        ask = self.dialects[call.route.dialect].read(body, call.route)
-        try:
-            features = self._fingerprinter.features(ask, call.stack, account.key)
-        except Exception as error:
-            self.fault("fingerprint", error)
-            length = len(ask.system) + sum(len(turn.text) for turn in ask.turns)
-            features = Features(
-                0, ask.dialect, ask.model, ask.stream, (), (), length // 4 + 1, ask.budget_tokens, ask.choices
-            )
-        return Exchange(account, call.peer, call.path, features)
+        return self.understanding.one(call, account, body)
 
     def decide(self, exchange: Exchange, now: float, compiled: Compiled | None = None) -> Receipt:
         """Judges one exchange and reserves what it may use. Never raises; ``receipt.decision`` is the decision."""
         compiled = compiled or self.compiled
         enforced = self.words.mode(now) == "enforce"
         reference = self._references.next()
-        fault = exchange.fault
+        fault = exchange.fault or (exchange.kept and self.conversations.foreign(exchange, now)) or None
         if fault is None:
             try:
                 return self._judge(exchange, now, compiled, reference, enforced)
@@ -156,7 +148,8 @@ class Guard:
         granted = grant is not None
         held = self._look(exchange, now, granted)
         try:
-            assessment = self._scoring.assess(exchange, now, granted=granted, held=held)
+            scored = self._scoring.assess(exchange, now, granted=granted, held=held)
+            assessment = self.region.travel.seen(exchange, scored, now)
         except Exception as error:
             self.fault("scoring", error)
             assessment = self._scoring.neutral
@@ -223,7 +216,7 @@ class Guard:
         if not decision.enforced:
             return Forward()
         spoken = self.dialects.get(dialect) or self.dialects["json"]
-        return self._actions[decision.action].apply(decision, spoken)
+        return renamed(self._actions[decision.action].apply(decision, spoken), self.policy.headers)
 
     def cut(self, receipt: Receipt, now: float) -> Decision | None:
         """A stream runs and the operator has spoken: the refusal that ends it, None where it goes on."""
@@ -251,6 +244,7 @@ class Guard:
             self.fault("settle", error)
         if usage.status != 200:
             self._scoring.failed(receipt.exchange, now)
+            self.recognition.failed(receipt.exchange, now)
         if receipt.decision.cluster is not None and usage.forwarded:
             self.recognition.clusters.book(receipt.decision.cluster, usage)
 
@@ -274,7 +268,8 @@ class Guard:
 
     def swap(self, policy: Policy, now: float) -> None:
         """Another policy from the next exchange on. What was used stays used; requests under way end under the old one."""
-        fresh = compiled(policy, self.key, self.dialects, self.store, self.unions)
+        self.region.use(policy, now)
+        fresh = compiled(policy, self.key, self.dialects, self.store, self.unions, regions=self.region)
         self.words.adopt(policy)
         self.identities.use(policy)
         self.compiled = fresh
@@ -325,6 +320,7 @@ class Guard:
             + self._scoring.erase(key)
             + self.identities.erase(key)
             + mercy.erase(self.recognition, key)
+            + self.region.travel.forget(key)
             for key in meant
         )
 
@@ -356,6 +352,7 @@ class Guard:
             "faults": dict(self.faults),
             "ceilings": self.policy.ceilings.mode,
             "recognition": counts(self.recognition),
+            "region": self.region.status(now),
             **self.words.counts(),
             **(self.store.counts() if isinstance(self.store, Keeper) else {}),
         }

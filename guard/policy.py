@@ -15,10 +15,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from guard.conditions import SUSPICION, View, mentions, predicate
+from guard.degrading import PACE
+from guard.registry import discover
 from guard.settings import Policy, Rule
 from guard.types import ACTIONS
 
 _SEVERITY = MappingProxyType({action: severity for severity, action in enumerate(ACTIONS)})
+_NOTHING_BUT_PACE = frozenset({PACE})
 _NO_OPTIONS: MappingProxyType[str, Any] = MappingProxyType({})
 # A client that is refused by a limiting rule has no window to wait for; half a minute keeps its retries cheap.
 _RETRY_AFTER_S = 30
@@ -53,14 +56,15 @@ _NOTHING = Judgement()
 class Judge:
     """Judges exchanges by one policy. Make it of a bound one (``conditions.bind``), or names never fit."""
 
-    __slots__ = ("_enforced", "_shadow")
+    __slots__ = ("_able", "_enforced", "_shadow")
 
     def __init__(self, policy: Policy) -> None:
         rules = [
-            _Compiled(predicate(rule.when), rule, mentions(rule.when, SUSPICION))
+            _Compiled(predicate(rule.when, rule.action == "allow"), rule, mentions(rule.when, SUSPICION))
             for rule in policy.rules
             if rule.mode != "off"
         ]
+        self._able = {name: plugin.able | _NOTHING_BUT_PACE for name, plugin in discover("reductions").items()}
         self._enforced = tuple(entry for entry in rules if entry.rule.mode == "enforce")
         self._shadow = tuple(entry for entry in rules if entry.rule.mode == "shadow")
 
@@ -80,6 +84,11 @@ class Judge:
         if action == "allow":
             return Judgement(rule=rule.id, shadow=shadow)
         signals = [evidence.signal for evidence in view.assessment.evidence]
+        if action == "degrade" and not self._reducible(rule, view.exchange.features.dialect):
+            # What can't be reduced must not pass unreduced.
+            return Judgement(
+                "limit", rule.id, rule.public, (rule.id, "irreducible", *signals), shadow, _NO_OPTIONS, _RETRY_AFTER_S
+            )
         return Judgement(
             action,
             rule.id,
@@ -89,6 +98,10 @@ class Judge:
             rule.options if action == rule.action else _NO_OPTIONS,
             rule.options.get("retry_after_s", _RETRY_AFTER_S) if action == "limit" else 0,
         )
+
+    def _reducible(self, rule: Rule, dialect: str) -> bool:
+        """Whether all that the rule reduces can be reduced in that API."""
+        return bool(self._able.get(dialect, _NOTHING_BUT_PACE).issuperset(rule.options.get("reductions", ())))
 
     def _granted(self, view: View) -> tuple[Rule | None, str]:
         tagged: Rule | None = None

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Final
 from zlib import crc32
 
+from guard.fields import LARGEST_INTEGER, Item, write_list
 from guard.types import Decision, Headers, JSONObject, Quota
 
 _TYPES: Final = "https://iana.org/assignments/http-problem-types#"
@@ -28,8 +29,6 @@ _TITLES: Final = {
 }
 _JOINT: Final = (("ceiling",), ("pool",))
 _UNITS: Final = {"requests": "requests", "tokens": "tokens", "concurrent": "concurrent-requests"}
-# RFC 9651, 3.3.1: integers of a structured field have at most fifteen digits.
-_LARGEST_INTEGER: Final = 999_999_999_999_999
 
 
 def problem(decision: Decision) -> JSONObject:
@@ -42,6 +41,8 @@ def problem(decision: Decision) -> JSONObject:
         "detail": decision.public,
         "reference": decision.reference,
     }
+    if decision.verify_at:
+        details["verify_at"] = decision.verify_at
     if kind == QUOTA_EXCEEDED:
         details["violated-policies"] = list(violated(decision))
     return details
@@ -101,7 +102,7 @@ def retry_after_s(wait_s: float, reference: str = "") -> int:
     return math.ceil(max(wait_s, 1))
 
 
-def rate_limit_fields(quotas: Sequence[Quota], *, latest_s: int = _LARGEST_INTEGER) -> Headers:
+def rate_limit_fields(quotas: Sequence[Quota], *, latest_s: int = LARGEST_INTEGER) -> Headers:
     """``RateLimit-Policy`` and ``RateLimit`` for the limits that can be told in whole units (all but cost); empty without one.
 
     ``latest_s``: an effective window that ends later is left out (``t`` is optional). In a refusal that is the
@@ -112,17 +113,21 @@ def rate_limit_fields(quotas: Sequence[Quota], *, latest_s: int = _LARGEST_INTEG
         unit = _UNITS.get(quota.unit)
         if unit is None:
             continue
-        label = _string(name)
-        window = f";w={_integer(quota.window_s, 1)}" if quota.window_s > 0 else ""
-        measure = f";qu={_string(unit)}" if unit != "requests" else ""
-        policies.append(f"{label};q={_integer(math.floor(quota.amount))}{measure}{window}")
+        label = "".join(c for c in name if " " <= c <= "~")  # ids are checked when the policy is read
+        policy: dict[str, object] = {"q": _integer(math.floor(quota.amount))}
+        if unit != "requests":
+            policy["qu"] = unit
+        if quota.window_s > 0:
+            policy["w"] = _integer(quota.window_s, 1)
+        policies.append(Item(label, policy))
+        state = {"r": _integer(math.floor(quota.remaining))}
         reset_s = _integer(quota.reset_s)
-        states.append(
-            f"{label};r={_integer(math.floor(quota.remaining))}{f';t={reset_s}' if reset_s <= latest_s else ''}"
-        )
+        if reset_s <= latest_s:
+            state["t"] = reset_s
+        states.append(Item(label, state))
     if not policies:
         return ()
-    return (b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())
+    return (b"ratelimit-policy", write_list(policies).encode()), (b"ratelimit", write_list(states).encode())
 
 
 def _spent(quota: Quota) -> bool:
@@ -141,13 +146,7 @@ def _names(quotas: Iterable[Quota]) -> list[str]:
 
 def _integer(value: float, least: int = 0) -> int:
     """A number as an sf-integer from ``least`` on; seconds are rounded up."""
-    return math.ceil(min(max(value, least), _LARGEST_INTEGER))
-
-
-def _string(value: str) -> str:
-    """An sf-string; what can't stand in one is left out (ids are checked when the policy is read)."""
-    kept = "".join(c for c in value if " " <= c <= "~")
-    return '"' + kept.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return math.ceil(min(max(value, least), LARGEST_INTEGER))
 
 
 def _phrase(status: int) -> str:

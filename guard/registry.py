@@ -12,7 +12,7 @@ from typing import Any
 
 from guard.errors import InstallError
 
-KINDS = ("dialects", "signals", "actions", "stores")
+KINDS = ("dialects", "signals", "actions", "reductions", "stores")
 
 
 @cache

@@ -7,11 +7,13 @@ import inspect
 from typing import TYPE_CHECKING
 
 from guard.body import BodyReader, one_piece
-from guard.contracts import Reply
+from guard.contracts import Forward, Reply
 from guard.eager import Waiting, first_step, rest
 from guard.errors import BadExchange
 from guard.identity import NeedsDescribe
-from guard.stream import AnswerMeter
+from guard.rewriting import Irreducible
+from guard.stream import AnswerMeter, readable
+from guard.treatment import Treatment
 from guard.types import Account, Call, Headers, Route, Usage
 from guard.unjudged import NOBODY, faulty, unreadable
 
@@ -35,6 +37,7 @@ class Responder:
 
     __slots__ = (
         "_app",
+        "_called",
         "_complete",
         "_cut",
         "_dialect",
@@ -52,6 +55,7 @@ class Responder:
         "_send",
         "_settled",
         "_status",
+        "_treatment",
         "_words",
     )
 
@@ -64,7 +68,8 @@ class Responder:
         self._pending: list[Message] = []
         self._meter: AnswerMeter | None = None
         self._status = self._messages = 0
-        self._complete = self._cut = self._settled = False
+        self._called = self._complete = self._cut = self._settled = False
+        self._treatment: Treatment | None = None
         self._extra: Headers = ()
 
     async def run(self, route: Route) -> None:
@@ -106,16 +111,49 @@ class Responder:
                 await self._reply(answer)
                 return
             self._extra = answer.headers
+            if (answer.hold_s or answer.wanted or answer.notice) and not await self._treat(answer, route, plain):
+                return
         self._dialect = guard.dialects.get(route.dialect) or guard.dialects["json"]
         self._words = guard.words.version
         self._hold_at = receipt.at + HOLD_EVERY_S
         scope = self._scope
         if exchange.fault is not None or not call.clean:
             scope["headers"] = compiled.caller.stripped(scope["headers"], exchange.peer)
+        if route.dialect in guard.keeping:
+            scope["headers"] = readable(scope["headers"])
+        self._called = True
         try:
             await self._app(scope, self._replay, self._answer)
         finally:
             self._done()
+            if self._treatment is not None:
+                self._treatment.close()
+
+    async def _treat(self, forward: Forward, route: Route, plain: bytes) -> bool:
+        """Makes the exchange another than came; False: it ends here."""
+        treatment = Treatment(self._installation, self._receipt, route, forward, self._receive)
+        try:
+            if not await treatment.hold():
+                return False
+            request = treatment.request(plain, self._scope["headers"])
+        except Irreducible as error:
+            reply, _ = treatment.give_up(error)
+            self._receipt = treatment.refused()
+            self._done()
+            await self._reply(reply)
+            return False
+        else:
+            if request.body is not None:
+                self._pending[:] = ({"type": "http.request", "body": request.body, "more_body": False},)
+            self._scope["headers"] = list(request.headers)
+            self._send = treatment.send(self._send, self._hold, self._over)
+            self._receive = treatment.receive
+            self._treatment = treatment
+            return True
+        finally:
+            if self._treatment is None:
+                self._done()
+                treatment.close()
 
     # -- HEADERS and BODY -----------------------------------------------------------------------------------------
 
@@ -205,9 +243,8 @@ class Responder:
             if not message.get("more_body", False):
                 self._complete = True
                 self._done()
-            elif self._receipt.lease and (now := installation.clock.now()) >= self._hold_at:
-                self._hold_at = now + HOLD_EVERY_S
-                installation.guard.hold(self._receipt, now)
+            elif self._receipt.lease and installation.clock.now() >= self._hold_at:
+                self._hold()
             return
         if kind == "http.response.start":
             message = self._start(message)
@@ -225,9 +262,28 @@ class Responder:
                 content_encoding = value
         self._meter = AnswerMeter(self._dialect, content_type, content_encoding)
         account = self._receipt.exchange.account
+        if self._dialect.name in self._installation.guard.keeping and status < 300:
+            self._meter.watch(self._issued)
         if account.status == "provisional":
             self._installation.guard.identities.answered(account, status)
         return {**message, "headers": [*headers, *self._extra]} if self._extra else message
+
+    def _issued(self, name: str) -> None:
+        """The answer gives out an id: it is the account's before it has left."""
+        installation = self._installation
+        installation.guard.conversations.bind(self._receipt.exchange.account.key, name, installation.clock.now())
+
+    def _hold(self) -> None:
+        """The answer still runs: its slots live on."""
+        now = self._installation.clock.now()
+        if now >= self._hold_at:
+            self._hold_at = now + HOLD_EVERY_S
+            self._installation.guard.hold(self._receipt, now)
+
+    def _over(self) -> None:
+        """Nothing more of the answer is sent; the app hears that the client has left."""
+        self._cut = True
+        self._done()
 
     async def _cut_short(self) -> bool:
         """The operator has spoken since START: a block of this account ends its stream with the dialect's error event."""
@@ -261,8 +317,8 @@ class Responder:
         if self._meter is not None:
             usage = self._meter.usage(self._status, self._complete, receipt.exchange.features.input_tokens)
         else:
-            forwarded = not receipt.decision.contained
-            usage = Usage(0, receipt.exchange.features.input_tokens if forwarded else 0, 0, False, False, forwarded)
+            called = self._called
+            usage = Usage(0, receipt.exchange.features.input_tokens if called else 0, 0, False, False, called)
         self._installation.settle(receipt, usage, self._entry, cut=self._cut)
 
 

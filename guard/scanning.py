@@ -54,6 +54,20 @@ class Patterns:
         return 1.0 - missing
 
 
+class Finder(threading.local):
+    """Which of a few expressions a text holds, in one pass. ``expressions`` are of bytes, case counts, and ``.`` is any byte."""
+
+    def __init__(self, *expressions: bytes) -> None:
+        self._automaton = _automaton(expressions)
+        self._scratch = hyperscan.Scratch(self._automaton)
+
+    def found(self, text: bytes) -> list[int]:
+        """The places among the expressions of those that are somewhere in ``text``, each once, in any order."""
+        places: list[int] = []
+        self._automaton.scan(text, _note, context=places, scratch=self._scratch)
+        return places
+
+
 class _Library(NamedTuple):
     """All pattern files, compiled. A mark is a bit; bits are numbered through all files."""
 
@@ -133,6 +147,18 @@ def _library() -> _Library:
             raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
         sets[name] = (*(pair for pair in marks.values() if pair[1]), *together)
     return _Library(sets, tuple(bits), _compiled(expressions))
+
+
+@cache
+def _automaton(expressions: tuple[bytes, ...]) -> hyperscan.Database:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=expressions,
+        ids=list(range(len(expressions))),
+        elements=len(expressions),
+        flags=[hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL] * len(expressions),
+    )
+    return database
 
 
 def _strength(value: Any) -> float:

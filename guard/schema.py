@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from guard import wording
+from guard.origin import KINDS
 from guard.settings import Window
 
 RuleMode = Literal["off", "shadow", "enforce"]
@@ -39,6 +40,11 @@ Hop = Annotated[Any, *_text(wording.hop, examples=["10.0.0.0/8"])]
 HostPort = Annotated[str, *_text(wording.host_port, examples=["127.0.0.1:9901"])]
 Url = Annotated[str, *_text(wording.url, examples=["https://example.org/verify"])]
 RoutePath = Annotated[str, *_text(wording.route_path, examples=["/v1/*"])]
+Files = Annotated[
+    list[Annotated[str, *_text(wording.data_file)]],
+    BeforeValidator(wording.as_list, json_schema_input_type=str | list[str]),
+]
+Kind = Annotated[str, *_text(wording.network_kind, enum=list(KINDS))]
 Count = Annotated[int, Field(ge=1)]
 # ``config.json_schema`` puts the schema of a condition in the place of this title.
 When = Annotated[dict[str, Any], WithJsonSchema({"title": "Condition"})]
@@ -90,7 +96,7 @@ class IdentityTable(Table):
         list[HeaderName],
         BeforeValidator(wording.as_list, json_schema_input_type=str | list[str]),
         Field(min_length=1),
-    ] = ["authorization", "x-api-key", "api-key"]
+    ] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
     """Headers that may carry a credential."""
     query: Annotated[str, *_text(wording.token)] = ""
     """A query parameter that may carry one."""
@@ -115,6 +121,25 @@ class TrustTable(Table):
     asn: HeaderName = ""
     asn_kind: HeaderName = ""
     ja4: HeaderName = ""
+    subdivision: HeaderName = ""
+    """A part of that country: ``UA-43``, or ``43`` alone."""
+
+
+class RegionTable(Table):
+    """Files that say where an address is; your own, guard brings none."""
+
+    country: Files = []
+    """MMDB databases of countries and their parts; several are compared."""
+    asn: Files = []
+    """MMDB databases of autonomous systems."""
+    max_age: Duration = "40 days"  # type: ignore[assignment]
+    """How old a database may be; an older one is no longer asked, and what it would say is unknown."""
+    kinds: dict[Kind, Files] = {}
+    """Lists of networks, one a line, by what they are."""
+    kinds_max_age: Annotated[float | None, *_text(wording.duration_s, examples=["7 days"])] = None
+    """How old a list may be; without it, any age."""
+    embedded: bool = False
+    """Whether an IPv6 address that wraps an IPv4 one (NAT64, 6to4, Teredo) is where that one is."""
 
 
 class BodyTable(Table):
@@ -164,7 +189,7 @@ class ActionTable(Table):
     """With the reduction ``budget``: the most output tokens."""
     model: Annotated[str | None, *_text(wording.line)] = None
     """With the reduction ``model``: the cheaper model."""
-    tokens_per_s: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    tokens_per_s: Annotated[float | None, Field(ge=1, allow_inf_nan=False)] = None
     """With the reduction ``pace``."""
 
 
@@ -210,6 +235,15 @@ class ModelsTable(Table):
     __pydantic_extra__: dict[str, PriceTable]
     default_output_tokens: Count = 4096
     """Reserved for an answer whose request states no budget."""
+
+
+class HeadersTable(Table):
+    """What guard's response headers are called; ``""``: left out."""
+
+    ratelimit: HeaderName = "ratelimit"
+    ratelimit_policy: HeaderName = "ratelimit-policy"
+    reference: HeaderName = "x-guard-reference"
+    notice: HeaderName = "x-guard-notice"
 
 
 class ScoreTable(Table):
@@ -275,11 +309,13 @@ class PolicyTable(Table):
     protect: ProtectTable = ProtectTable()
     identity: IdentityTable = IdentityTable()
     trust: TrustTable = TrustTable()
+    region: RegionTable = RegionTable()
     body: BodyTable = BodyTable()
     limit: list[LimitTable] = []
     rule: list[RuleTable] = []
     grants: dict[Annotated[str, *_text(wording.subject)], GrantTable] = {}
     models: ModelsTable = Field(default_factory=lambda: ModelsTable.model_validate({}))
+    headers: HeadersTable = HeadersTable()
     score: ScoreTable = ScoreTable()
     ceilings: CeilingsTable = CeilingsTable()
     admin: AdminTable = AdminTable()

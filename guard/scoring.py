@@ -6,8 +6,9 @@ Evidence adds up as log-odds and is capped for each group, so that no single kin
 f, the share of its allowances that an account has: halves with each step up of the band (floor 0.02), grows back by 0.05
 an hour in band ``low``.
 
-An account whose evidence is nil and whose f is 1 is the same as one never seen, so the table drops those first; an account
-with evidence is never dropped to make room for another. Provisional ones are judged by the exchange alone and not kept.
+An account whose evidence is nil and whose f is 1 is the same as one never seen, but for when that was: so that moment is all
+that is kept of it, and the table drops those first; an account with evidence is never dropped to make room for another.
+Provisional ones are judged by the exchange alone and not kept.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from types import MappingProxyType
 from typing import Any
 
 from guard.errors import InstallError
-from guard.types import BANDS, Assessment, Evidence, Exchange, Held
+from guard.standing import standing
+from guard.types import BANDS, Account, Assessment, Evidence, Exchange, Held
 
 FACTOR_FLOOR = 0.02
 FACTOR_GROWTH_PER_S = 0.05 / 3600
 RETRY_WINDOW_S = 600.0
-MATURE_S = 30 * 86400.0
 # Evidence below this no longer moves a score by a thousandth of a nat.
 _NIL = 0.001
+# Places of the table that are looked at for one that can be dropped.
+_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +97,21 @@ def read_weights(path: str, groups: Mapping[str, str]) -> Weights:
 
 
 class _Record:
-    """What is held of one account."""
+    """What is held of an account against which there is evidence, or whose f is not 1."""
 
-    __slots__ = ("band", "calm", "digest", "digest_at", "evidence", "factor", "first_at", "last_at")
+    __slots__ = ("band", "digest", "digest_at", "evidence", "factor", "first_at", "last_at")
 
-    def __init__(self, now: float, signals: int) -> None:
-        self.first_at = now
+    def __init__(self, first_at: float, now: float, signals: int) -> None:
+        self.first_at = first_at
         self.last_at = now
         self.evidence = [0.0] * signals
         self.band = 0
         self.factor = 1.0
-        self.calm = True
-        """Whether it is the same as a new one, but for when it was first seen."""
         self.digest = 0
         self.digest_at = 0.0
 
     def clean(self) -> bool:
+        """Whether it is the same as a new one, but for when it was first seen."""
         return self.factor >= 1.0 and self.band == 0 and max(self.evidence) < _NIL
 
 
@@ -130,7 +132,11 @@ class Scoring:
         self._neutral = 1.0 / (1.0 + exp(-weights.prior))
         self._neutral_band = BANDS[weights.band(self._neutral)]
         self._max_accounts = max_accounts
-        self._accounts: dict[str, _Record] = {}
+        self._accounts: dict[str, _Record | float] = {}
+        """Of an account without evidence only when it was first seen."""
+        self._ring: list[str] = []
+        """The same accounts, in an order that can be gone round a few places at a time."""
+        self._hand = 0
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -146,14 +152,19 @@ class Scoring:
         ``held``: what recognition holds of the exchange; the higher of both scores counts.
         """
         account = exchange.account
-        record = self._accounts.get(account.key)
+        key = account.key
+        record = self._accounts.get(key)
         readings = exchange.features.readings
         if record is None:
-            record = _Record(now, len(self._names))
+            record = now
             if account.status != "provisional" and self._has_room():
-                self._accounts[account.key] = record
-        if record.calm and not readings and held is None:
-            return Assessment(self._neutral, self._neutral_band, self._standing(exchange, record, now))
+                self._accounts[key] = now
+                self._ring.append(key)
+        if not isinstance(record, _Record):
+            if not readings and held is None:
+                return Assessment(self._neutral, self._neutral_band, _standing(account, record, now))
+            record = _Record(record, now, len(self._names))
+            self._keep(key, record)
         self._fade(record, now)
         evidence = record.evidence
         digest = exchange.features.digest
@@ -175,20 +186,22 @@ class Scoring:
         if step > record.band:
             record.factor = max(FACTOR_FLOOR, record.factor * 0.5 ** (step - record.band))
         record.band = step
-        record.calm = not step and record.factor >= 1.0 and not any(evidence)
-        standing = self._standing(exchange, record, now)
+        if record.clean() and not (record.digest and now - record.digest_at <= RETRY_WINDOW_S):
+            self._keep(key, record.first_at)
+        whole = _standing(account, record.first_at, now)
         factor = 1.0 if granted else record.factor
         if held is None:
-            return Assessment(score, BANDS[band], standing, factor, self._explain(evidence))
+            return Assessment(score, BANDS[band], whole, factor, self._explain(evidence))
         if held.score > score:
             score, band = held.score, held.band
         explained = held.evidence + self._explain(evidence)
-        return Assessment(score, BANDS[band], standing, factor, explained, held.cluster, held.merged)
+        return Assessment(score, BANDS[band], whole, factor, explained, held.cluster, held.merged)
 
     def failed(self, exchange: Exchange, now: float) -> None:
-        """The exchange was not answered with 200: the same request again within ten minutes is a retry."""
+        """The exchange was not answered with 200: the same request again within ten minutes is a retry. Of one that left no evidence
+        nothing need be kept: neither does its retry."""
         record = self._accounts.get(exchange.account.key)
-        if record is not None:
+        if isinstance(record, _Record):
             record.digest = exchange.features.digest
             record.digest_at = now
 
@@ -197,19 +210,22 @@ class Scoring:
         record = self._accounts.get(account)
         if record is None:
             return False
-        self._accounts[account] = fresh = _Record(record.first_at, len(self._names))
-        fresh.last_at = record.last_at
+        if isinstance(record, _Record):
+            self._keep(account, record.first_at)
         return True
 
     def erase(self, account: str) -> bool:
         """Forgets an account altogether; False: nothing was held of it."""
-        return self._accounts.pop(account, None) is not None
+        if self._accounts.pop(account, None) is None:
+            return False
+        self._ring.remove(account)
+        return True
 
     def bands(self) -> dict[str, int]:
         """How many held accounts are in each band, as of their last exchange. O(accounts): for the operator's status."""
         counts = dict.fromkeys(BANDS, 0)
         for record in self._accounts.values():
-            counts[BANDS[record.band]] += 1
+            counts[BANDS[record.band if isinstance(record, _Record) else 0]] += 1
         return counts
 
     def snapshot(self) -> dict[str, Any]:
@@ -219,7 +235,7 @@ class Scoring:
             "accounts": [
                 [key, r.first_at, r.last_at, r.band, r.factor, *r.evidence]
                 for key, r in self._accounts.items()
-                if not r.clean()
+                if isinstance(r, _Record) and not r.clean()
             ],
         }
 
@@ -227,26 +243,35 @@ class Scoring:
         """Takes up a snapshot; evidence of signals that no longer exist is dropped. Raises ``ValueError`` or ``KeyError``."""
         places = [self._index.get(name, -1) for name in state["signals"]]
         for key, first_at, last_at, band, factor, *evidence in state["accounts"]:
-            record = _Record(min(float(first_at), now), len(self._names))
-            record.last_at = min(float(last_at), now)
+            record = _Record(min(float(first_at), now), min(float(last_at), now), len(self._names))
             record.band = min(max(int(band), 0), len(BANDS) - 1)
             record.factor = min(max(float(factor), FACTOR_FLOOR), 1.0)
             for place, nats in zip(places, evidence, strict=True):
                 if place >= 0:
                     record.evidence[place] = float(nats)
-            record.calm = False
+            if str(key) not in self._accounts:
+                self._ring.append(str(key))
             self._accounts[str(key)] = record
 
+    def _keep(self, key: str, record: _Record | float) -> None:
+        """What is held of an account from now on, if it has a place."""
+        if key in self._accounts:
+            self._accounts[key] = record
+
     def _has_room(self) -> bool:
-        """Makes room by dropping the longest-held clean account among a few; amortised O(1)."""
-        if len(self._accounts) < self._max_accounts:
+        """Makes room by dropping the next clean account of a few; O(1)."""
+        ring = self._ring
+        if len(ring) < self._max_accounts:
             return True
-        for _ in range(8):
-            key = next(iter(self._accounts))
-            record = self._accounts.pop(key)
-            if record.clean():
+        for _ in range(_LOOKS):
+            place = self._hand = self._hand + 1 if self._hand + 1 < len(ring) else 0
+            key = ring[place]
+            record = self._accounts[key]
+            if not isinstance(record, _Record) or record.clean():
+                del self._accounts[key]
+                ring[place] = ring[-1]
+                ring.pop()
                 return True
-            self._accounts[key] = record  # to the end of the queue
         return False
 
     def _fade(self, record: _Record, now: float) -> None:
@@ -259,7 +284,7 @@ class Scoring:
             record.factor = min(1.0, record.factor + elapsed_s * FACTOR_GROWTH_PER_S)
         if max(record.evidence) > 0.0:
             kept = 0.5 ** (elapsed_s / self._weights.half_life_s)
-            record.evidence = [nats * kept for nats in record.evidence]
+            record.evidence = [nats * kept if nats else 0.0 for nats in record.evidence]
 
     def _score(self, evidence: list[float]) -> tuple[float, int]:
         logit = self._weights.prior
@@ -272,16 +297,6 @@ class Scoring:
             return self._neutral, self._weights.band(self._neutral)
         score = 1.0 / (1.0 + exp(-logit))
         return score, self._weights.band(score)
-
-    def _standing(self, exchange: Exchange, record: _Record, now: float) -> float:
-        """0 to 1: half for age (a month makes it whole; guard's own first sight where the operator keeps no date), and as much
-        again if verified. Provisional and anonymous ones have none."""
-        account = exchange.account
-        if account.status != "accepted":
-            return 0.0
-        since = account.created if account.created is not None else record.first_at
-        age = min(max(now - since, 0.0) / MATURE_S, 1.0)
-        return age if account.verified else 0.5 * age
 
     def _explain(self, evidence: list[float]) -> tuple[Evidence, ...]:
         if max(evidence) < _NIL:
@@ -296,3 +311,10 @@ class Scoring:
             for name, group, nats, cap in zip(self._names, self._groups, evidence, self._caps, strict=True)
             if nats >= _NIL
         )
+
+
+def _standing(account: Account, first_at: float, now: float) -> float:
+    """By the operator's date, else by guard's own first sight. Provisional and anonymous accounts have none."""
+    if account.status != "accepted":
+        return 0.0
+    return standing(first_at if account.created is None else account.created, now, verified=account.verified is True)

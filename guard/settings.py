@@ -35,7 +35,7 @@ class Identity:
     """``[identity]``. ``credential`` are the headers (lower-case) that may carry one; the first in a request counts, a
     second one with another value is refused. ``query`` and ``cookie`` name a query parameter and a cookie that may."""
 
-    credential: tuple[str, ...] = ("authorization", "x-api-key", "api-key")
+    credential: tuple[str, ...] = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
     query: str = ""
     cookie: str = ""
     describe: Describe | None = None
@@ -54,6 +54,21 @@ class Trust:
     asn: str = ""
     asn_kind: str = ""
     ja4: str = ""
+    subdivision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """``[region]``: files that say where an address is. ``country`` and ``asn`` are MMDB files, ``kinds`` (kind, files of
+    networks). ``*_max_age_s`` 0: a file is never too old. ``embedded``: an IPv6 address that only wraps an IPv4 one
+    (NAT64, 6to4, Teredo) is where that one is; else it is nowhere."""
+
+    country: tuple[str, ...] = ()
+    asn: tuple[str, ...] = ()
+    max_age_s: float = 40 * 86_400.0
+    kinds: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    kinds_max_age_s: float = 0.0
+    embedded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +151,10 @@ class Price:
     output: float
 
 
+HeaderNames = tuple[tuple[bytes, bytes], ...]
+"""``[headers]``: guard's own name of a response header → the operator's, ``b""``: it is left out. Only those that differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """``[score]``. ``weights`` is a path to a weights file, ``""``: the shipped one."""
@@ -200,6 +219,7 @@ class Policy:
     protect: Protect = Protect()
     identity: Identity = Identity()
     trust: Trust = Trust()
+    region: Region = Region()
     body: Body = Body()
     limits: tuple[Limit, ...] = ()
     rules: tuple[Rule, ...] = ()
@@ -207,6 +227,7 @@ class Policy:
     prices: tuple[Price, ...] = ()
     default_output_tokens: int = 4096
     """``[models] default_output_tokens``: reserved for an answer whose request states no budget."""
+    headers: HeaderNames = ()
     score: Score = Score()
     ceilings: Ceilings = Ceilings()
     admin: Admin = Admin()

@@ -17,11 +17,13 @@ Specification, version 1 (a faster implementation can replace this one bit for b
 * The *gist* is a random projection (Charikar 2002): bit (d div 4) + 16·(d mod 4) of a word's hash says whether the word counts + 1
   or − 1 in dimension d; the sum is scaled to a length of 100 and rounded to the nearest integer, to even at .5.
 
-Cost: about 13 µs for a short text and 25 µs for 2,400 bytes, most of it for calling numpy some forty times.
+Cost: about 15 µs for a short text and 35 µs for 2,400 bytes, most of it for calling numpy some forty times; 11 µs on an average
+where a hundred texts share the calls (``sketches``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from math import sqrt
 from typing import NamedTuple
@@ -102,6 +104,62 @@ class Sketcher:
             kept = list(dict.fromkeys(kept))
         return Sketch(tuple(kept), opening, closing, _gist(words))
 
+    def sketches(self, texts: Sequence[bytes]) -> list[Sketch]:
+        """The sketches of many texts by their ``letters``: what ``sketch`` makes of each, in a third of the time.
+
+        They lie end to end in one array, each with a stop behind it that counts for nothing.
+        """
+        found = [EMPTY] * len(texts)
+        said = [(i, letters) for i, text in enumerate(texts) if (letters := text.strip())]
+        if not said:
+            return found
+        text, ends = _laid_out([letters for _, letters in said])
+        begins = np.zeros_like(ends)
+        begins[1:] = ends[:-1] + 1
+        sizes = ends - begins
+        spaces = (text == _SPACE).nonzero()[0]
+        first = spaces.searchsorted(begins)
+        last = np.append(first[1:], len(spaces))
+        counts = last - first
+        # Sums of all that stands before a place: those of words and shingles are differences.
+        sums = np.zeros(len(text) + 1, np.uint64)
+        np.multiply(np.concatenate([self._powers[: size + 1] for size in sizes.tolist()]), text, sums[1:])
+        np.add.accumulate(sums, 0, None, sums)
+        before = np.append(sums[spaces], sums[-1])
+        inverses = self._inverses[spaces - np.repeat(begins, counts)]
+        # A shingle begins with each word but the last two of a text, and with the first one anyhow.
+        begin_one = np.ones(len(spaces), np.bool_)
+        begin_one[last[counts > 1] - 1] = False
+        begin_one[last[counts > SHINGLE_WORDS - 1] - 2] = False
+        starts = begin_one.nonzero()[0]
+        reach = np.minimum(starts + SHINGLE_WORDS, np.repeat(last, counts)[starts])
+        words = (before[1:] - before[:-1]) * inverses
+        shingles = (before[reach] - before[starts]) * inverses[starts]
+        for hashes in (words, shingles):
+            hashes ^= hashes >> _HALF
+            hashes *= _MIXER
+            hashes ^= hashes >> _HALF
+        begin = starts.searchsorted(first)
+        end = np.append(begin[1:], len(starts))
+        openings = (3 * shingles[begin] + shingles[np.minimum(begin + 1, end - 1)]).tolist()
+        closings = (3 * shingles[np.maximum(end - 2, begin)] + shingles[end - 1]).tolist()
+        places = spaces[starts]
+        heads = np.minimum(places.searchsorted(begins + FIRST_BYTES), end)
+        tails = np.minimum(places.searchsorted(begins + np.maximum(FIRST_BYTES, sizes - LAST_BYTES)), end)
+        gists = _gists(words, first, counts)
+        bounds = zip(begin.tolist(), heads.tolist(), tails.tolist(), end.tolist(), strict=True)
+        for n, ((i, _), (start, head, tail, stop)) in enumerate(zip(said, bounds, strict=True)):
+            kept = _lowest(shingles[start:head], HEAD_KEPT)
+            if head < stop:
+                kept += _lowest(shingles[head:tail], MIDDLE_KEPT)
+                kept += _lowest(shingles[tail:stop], TAIL_KEPT)
+                kept = list(dict.fromkeys(kept))
+            opening = closing = 0
+            if stop - start > _AFFIX_WORDS - SHINGLE_WORDS:
+                opening, closing = openings[n], closings[n]
+            found[i] = Sketch(tuple(kept), opening, closing, gists[n * GIST : (n + 1) * GIST])
+        return found
+
     def shingles(self, letters: bytes, kept: int) -> tuple[int, ...]:
         """The ``kept`` lowest shingles of a whole text: a system prompt's."""
         return tuple(_lowest(self._hashed(letters)[1], kept))
@@ -140,6 +198,29 @@ class Sketcher:
         return words, shingles, size, starts[:reach]
 
 
+def _laid_out(texts: list[bytes]) -> tuple[Letters, NDArray[np.int64]]:
+    """Texts that are not empty, squeezed and cut, end to end, each with a stop behind it; and where the stops are."""
+    text = _squeezed(np.frombuffer(b" " + b"\0 ".join(texts) + b"\0", np.uint8))
+    ends = (text == 0).nonzero()[0]
+    begins = np.zeros_like(ends)
+    begins[1:] = ends[:-1] + 1
+    long = ends - begins > HEAD_BYTES + TAIL_BYTES
+    if not long.any():
+        return text, ends
+    kept = np.ones(len(text), np.bool_)
+    for begin, end in zip(begins[long].tolist(), ends[long].tolist(), strict=True):
+        cut, tail = begin + HEAD_BYTES, end - TAIL_BYTES
+        kept[cut:tail] = False
+        # One space stands between, whether one stood there or two or none.
+        if text[cut - 1] == _SPACE[0]:
+            kept[tail] = text[tail] != _SPACE[0]
+        elif text[tail] != _SPACE[0]:
+            kept[cut] = True
+            text[cut] = _SPACE[0]
+    text = text[kept]
+    return text, (text == 0).nonzero()[0]
+
+
 _NOTHING = np.empty(0, np.uint64), np.empty(0, np.uint64), 0, np.empty(0, np.int64)
 
 
@@ -172,3 +253,14 @@ def _gist(words: Hashes) -> bytes:
     sums *= 100.0 / length
     gist: bytes = np.rint(sums, out=sums).astype(np.int8).tobytes()
     return gist
+
+
+def _gists(words: Hashes, first: NDArray[np.int64], counts: NDArray[np.int64]) -> bytes:
+    """Gists end to end; ``first`` are the places of each text's first word, ``counts`` how many it has."""
+    lanes = np.add.reduceat(words >> _SHIFTS & _LANES, first, 1)
+    sums = lanes.T.astype("<u8", "C").view("<u2").astype(np.float64)
+    sums -= (counts / 2)[:, None]
+    lengths = np.sqrt(np.add.reduce(sums * sums, 1))
+    sums *= np.divide(100.0, lengths, np.zeros_like(lengths), where=lengths > 0.0)[:, None]
+    gists: bytes = np.rint(sums, out=sums).astype(np.int8).tobytes()
+    return gists

@@ -112,3 +112,40 @@ class Splitter:
         if chunk.endswith(b"\r"):
             self._after_cr = True
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+class Frames:
+    """Cuts one stream into whole events, each with all its bytes and its blank line; line ends become LF where they aren't,
+    a byte-order mark at the start is left out.
+
+    ``rest`` is what has no end yet. It is not bounded here: whoever feeds it looks at its size.
+    """
+
+    __slots__ = ("_after_cr", "_begun", "rest")
+
+    def __init__(self) -> None:
+        self.rest = bytearray()
+        self._begun = False
+        self._after_cr = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that ``chunk`` completes."""
+        if self._after_cr or b"\r" in chunk:
+            if self._after_cr and chunk:
+                self._after_cr = False
+                chunk = chunk.removeprefix(b"\n")
+            self._after_cr = self._after_cr or chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        rest = self.rest
+        seek = max(0, len(rest) - 1)
+        rest += chunk
+        frames = []
+        start = 0
+        while (end := rest.find(b"\n\n", max(seek, start))) >= 0:
+            frames.append(bytes(rest[start : end + 2]))
+            start = end + 2
+        del rest[:start]
+        if frames and not self._begun:
+            self._begun = True
+            frames[0] = frames[0].removeprefix(_MARK)
+        return frames

@@ -13,7 +13,7 @@ JSON, an event or answer beyond its bound, another content type. A count is neve
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
 import orjson
@@ -45,6 +45,7 @@ class AnswerMeter:
     """Counts one answer. ``content_type`` and ``content_encoding`` are its headers' values (``b""``: absent)."""
 
     __slots__ = (
+        "_batch_bytes",
         "_chunks",
         "_dialect",
         "_expansion",
@@ -58,6 +59,7 @@ class AnswerMeter:
         "_raw_bytes",
         "_skeleton",
         "_splitter",
+        "_told",
         "passed_bytes",
         "tally",
     )
@@ -72,12 +74,13 @@ class AnswerMeter:
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self._dialect = dialect
-        self._kind = kind = _KINDS.get(content_type) or _kind(content_type)
+        self._kind = kind = kind_of(content_type)
         self._max_json_bytes = max_json_bytes
         self._splitter: Splitter | None = None
         if kind == "sse":
             self._splitter = Splitter(max_event_bytes)
             self._skeleton = Skeleton()
+        self._batch_bytes = BATCH_BYTES
         self._chunks: list[bytes] = []
         self._held_bytes = 0
         self._json: list[bytes] = []
@@ -87,6 +90,7 @@ class AnswerMeter:
         self._expansion = 1
         self._finished = False
         self.passed_bytes = 0
+        self._told: _Watched | None = None
         self.tally = Tally()
         if content_encoding:
             self._compressed(content_encoding.strip().lower())
@@ -95,8 +99,19 @@ class AnswerMeter:
         """Takes note of one chunk of the answer's body."""
         self._chunks.append(chunk)
         self._held_bytes += len(chunk)
-        if self._held_bytes >= BATCH_BYTES:
+        if self._held_bytes >= self._batch_bytes:
             self._parse()
+
+    def watch(self, issued: Callable[[str], None]) -> None:
+        """Tells of each id that the answer gives out, of the first one as soon as the chunk that completes it is fed. Must be called
+        before the first ``feed``."""
+
+        def told(name: str) -> None:
+            self._batch_bytes = BATCH_BYTES
+            issued(name)
+
+        self._batch_bytes = 1
+        self.tally = self._told = _Watched(told)
 
     def between_events(self) -> bool:
         """Whether an event could be written now without breaking into one that the app has begun."""
@@ -182,8 +197,14 @@ class AnswerMeter:
                 self._kind = "bytes"
                 self._raw_bytes += self._json_bytes
                 self._json.clear()
+            elif self._told is not None and self._batch_bytes == 1 and batch.rstrip().endswith(b"}"):
+                self._tell(self._told)
         elif self._kind == "sse" and self._splitter is not None:
-            self._events(self._splitter.feed(batch))
+            payloads = self._splitter.feed(batch)
+            if payloads:
+                # An answer names its id in its first event.
+                self._batch_bytes = BATCH_BYTES
+                self._events(payloads)
         else:
             self._raw_bytes += len(batch) * self._expansion
 
@@ -205,6 +226,15 @@ class AnswerMeter:
             head, tail = skeleton.head, skeleton.tail
             start, ends = len(head), len(tail)
 
+    def _tell(self, told: _Watched) -> None:
+        """Tells of the ids of what may be the whole answer, whose end the app has not declared yet. It is counted later."""
+        try:
+            value = orjson.loads(b"".join(self._json))
+        except orjson.JSONDecodeError:
+            return
+        if type(value) is dict:
+            self._dialect.count(value, _Watched(told.issued))
+
     def _event(self, payload: bytes) -> None:
         try:
             value = orjson.loads(payload)
@@ -214,6 +244,10 @@ class AnswerMeter:
             return
         if type(value) is dict:
             self._dialect.count(value, self.tally)
+        elif type(value) is list and value and all([type(item) is dict for item in value]):
+            # A stream as one JSON list, as Gemini sends it.
+            for item in value:
+                self._dialect.count(item, self.tally)
         else:
             self._raw_bytes += len(payload)
 
@@ -232,6 +266,32 @@ class AnswerMeter:
             self._kind, self._expansion = "bytes", _EXPANSION
             return batch
         return plain
+
+
+def readable(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    """A request's headers, so that its answer can be read as it passes: of compressions it takes gzip alone."""
+    if not any(b"br" in value or b"zstd" in value for name, value in headers if name.lower() == b"accept-encoding"):
+        return headers
+    kept = [pair for pair in headers if pair[0].lower() != b"accept-encoding"]
+    return [*kept, (b"accept-encoding", b"gzip")]
+
+
+class _Watched(Tally):
+    """A tally that passes on what ids it is told of."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        super().__init__()
+        self._told = told
+
+    def issued(self, name: str) -> None:
+        self._told(name)
+
+
+def kind_of(content_type: bytes) -> _Kind:
+    """How an answer of that content type (the header's value, ``b""``: absent) is read."""
+    return _KINDS.get(content_type) or _kind(content_type)
 
 
 def _kind(content_type: bytes) -> _Kind:

@@ -5,7 +5,9 @@ order that its layout names. Layouts are shared by all subjects with the same me
 subject costs about 350 bytes. ``trail`` is what ``meters.py`` calls one.
 
 Only a subject whose meters are all drained is dropped, because that is the same as keeping it. It is found by a hand that
-goes round a few places for each newcomer, so that a flood of newcomers costs the same for each, however large the table.
+goes round a few places for each newcomer, so that a flood of newcomers costs the same for each, however large the table. A
+table of many subjects drops those that have long been drained even while there is room: so what it takes are those that use
+something up, however many there are.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ Column = tuple[str, str, str]
 DROPPED = -1
 """The layout of a subject that is no longer in its table, for those who still hold it."""
 _LOOKS = 8
+_SWEPT = 2
+"""Places that a newcomer's hand looks at while there is room."""
+_MANY = 16_384
+_IDLE_S = 60.0
+"""In a table of more than so many a subject that has stood drained for so long is dropped."""
 _SLICE = 500
 _ROWS = 256
 _PROVISIONAL = 4_096
@@ -54,6 +61,15 @@ class Table:
                 return len(self.subjects) < self.bound
         self._full_at = now
         return False
+
+    def sweep(self, now: float) -> None:
+        """Drops what has long been drained, at the next few places."""
+        if not self.bound or len(self._ring) <= _MANY:
+            return
+        for _ in range(_SWEPT):
+            self._hand = self._hand + 1 if self._hand + 1 < len(self._ring) else 0
+            if is_clean(self.subjects[self._ring[self._hand]], now - _IDLE_S):
+                self._drop(self._hand)
 
     def add(self, name: str, subject: Subject) -> None:
         """Enters a subject that is not in the table."""
@@ -89,8 +105,11 @@ class Table:
 def is_clean(subject: Subject, now: float) -> bool:
     """Whether all meters of a subject are drained."""
     for at in range(1, len(subject), 4):
-        if subject[at] > 0.0 and drained(subject[at], subject[at + 1], subject[at + 2], now) > 0.0:
-            return False
+        level = subject[at]
+        if level > 0.0:
+            passed = now - subject[at + 1]
+            if passed <= 0.0 or level > passed * subject[at + 2]:
+                return False
     return True
 
 
@@ -139,6 +158,7 @@ class Tables(dict[str, dict[str, Subject]]):
         tariff, name, _, _, shard = bill
         table = self.table(tariff.kind)
         subject: Subject = [0]
+        table.sweep(now)
         if table.has_room(now):
             if tariff.book:
                 # Somebody has vouched for it since: what it has used as a stranger, and what still runs, it goes on with.
@@ -178,8 +198,8 @@ class Layouts:
         else:
             row = self._blank(tariff)
             subject[0] = row.layout
-            for cell in row.cells:
-                subject += (0.0, now, cell[6] * factor, ())
+            # All at once: a list that grows bit by bit keeps room to grow.
+            subject += [part for cell in row.cells for part in (0.0, now, cell[6] * factor, ())]
         return row
 
     def _blank(self, tariff: Tariff) -> Row:

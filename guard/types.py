@@ -10,12 +10,14 @@ Times are seconds since 1970 (``_s`` for durations), sizes are bytes or tokens a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, dataclass_transform
 
 from guard.charges import Bill
 from guard.errors import BadExchange
+from guard.origin import UNKNOWN as UNKNOWN  # noqa: PLC0414 - part of this vocabulary
+from guard.origin import Peer as Peer  # noqa: PLC0414
 
 JSONObject = dict[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -24,7 +26,6 @@ RuleMode = Literal["off", "shadow", "enforce"]
 BANDS = ("low", "watch", "suspect", "confirmed")
 # Severity rises from left to right (../shared/eval/FORMAT.md has the same order).
 ACTIONS = ("allow", "tag", "delay", "limit", "degrade", "challenge", "refuse")
-UNKNOWN = "unknown"
 
 _T = TypeVar("_T")
 
@@ -57,26 +58,6 @@ class Route:
     flat_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Where a request came from, as far as a declared hop or the socket vouches for it.
-
-    ``address`` is a canonical IP address or ``"unknown"``; ``network`` is what an anonymous client is metered by: the
-    IPv4 address itself, or the IPv6 prefix of the configured length, or ``"unknown"``.
-    """
-
-    address: str = UNKNOWN
-    network: str = UNKNOWN
-    country: str = UNKNOWN
-    asn: int | None = None
-    asn_kind: str = UNKNOWN
-    ja4: str = ""
-    hop: bool = False
-    """Whether a declared hop stands before guard and vouches for the rest."""
-    subnet: int = 0
-    """32 keyed bits that stand for its subnet, where a record of guard's own says no more than that; 0: ``network`` tells."""
-
-
 @value
 class Call:
     """A request before its body: what the HEADERS phase settles.
@@ -99,6 +80,8 @@ class Call:
     """How the body is compressed."""
     length_bytes: int | None = None
     """The body's length as the client declared it; None: it declared none."""
+    by_query: str = ""
+    """The query parameter that this route's API takes a credential from; ``""``: none but the policy's."""
     clean: bool = False
     """Whether the app may see all headers as they came; if not, ``Caller.stripped`` takes some off."""
 
@@ -110,6 +93,8 @@ class AccountFacts:
     ``id``: the account as the operator names it (several credentials may share it). ``created``: seconds since 1970.
     ``verified``: whether the owner is verified; None where no such fact is kept. ``payment``, ``signup``, ``org``: opaque,
     equal for accounts that share a means of payment, a registration trait, an organisation. Ids are hashed at once.
+    ``owner_country``: where its owner is at home, or the shares in percent that the owners of each country hold together,
+    directly or not, as far as the operator knows: ``{"DE": 60, "RU": 40}``.
     """
 
     id: str | None = None
@@ -121,6 +106,7 @@ class AccountFacts:
     signup: str | None = None
     org: str | None = None
     tags: frozenset[str] = frozenset()
+    owner_country: str | Mapping[str, float] | None = None
 
 
 @value
@@ -146,6 +132,8 @@ class Account:
     tags: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     """What grants and rules may call it: ``account:<id as the policy writes it, hashed>``, ``org:<…>``."""
+    owners: tuple[tuple[str, float], ...] = ()
+    """(country, percent) of its owners, as far as stated."""
 
 
 # -- body ----------------------------------------------------------------------------------------------------------
@@ -187,6 +175,10 @@ class Ask:
     """How many tokens are biased."""
     texts: tuple[str, ...] = ()
     """Text that stands outside system and turns: tool descriptions, schemas, suffixes, file names, stop sequences."""
+    continues: tuple[str, ...] = ()
+    """Ids of what the API keeps and this request builds on or asks for; each must have been given to the same account."""
+    requests: int = 1
+    """How many requests this one stands for: those of a batch."""
 
 
 class Facet(NamedTuple):
@@ -220,6 +212,8 @@ class Features:
     """Keyed 64-bit hash of what is new in the conversation: equal for the same question, whoever asks it; 0: nothing new."""
     gist: bytes = b""
     """Its content, as a random projection (``sketch.py``): ``samples.GIST`` signed bytes, or empty."""
+    requests: int = 1
+    """How many requests it stands for; limits count each."""
 
 
 @value
@@ -232,6 +226,8 @@ class Exchange:
     features: Features
     fault: BadExchange | None = None
     """Why it can't be judged (then ``features`` are empty); None: it can."""
+    kept: tuple[int, ...] = ()
+    """Keyed hashes of the ids that it names (``conversations.py``)."""
 
 
 # -- decision ------------------------------------------------------------------------------------------------------
@@ -317,6 +313,10 @@ class Decision:
     told: bool = True
     delay_s: float = 0.0
     reductions: tuple[tuple[str, object], ...] = ()
+    notice: str = "none"
+    """How the client is told of a delay or of reductions: ``header``, ``body`` (both) or ``none``; see ``notice.py``."""
+    verify_at: str = ""
+    """With ``challenge``: the address where the owner can verify the account."""
     merged: tuple[str, ...] = ()
     """Names of clusters that ``cluster`` has taken over."""
 
@@ -378,3 +378,6 @@ class Tally:
     input_tokens: int = -1
     output_tokens: int = -1
     text_bytes: int = 0
+
+    def issued(self, name: str) -> None:
+        """The answer gives out an id under which the API keeps something. Who wants to know overrides this."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from math import inf, isnan
 from types import MappingProxyType
 from typing import Any
 from unicodedata import normalize
 
+from guard import countries
 from guard.conditions import FIELDS, Field, Ranges
 from guard.mistakes import Mistakes
 from guard.places import Path
 from guard.registry import discover, nearest
 from guard.settings import Condition
+from guard.travel import SIGNAL
 from guard.types import UNKNOWN
 
-_COUNTRY = re.compile(r"[A-Za-z]{2}", re.ASCII)
-_SEVERAL = frozenset({"tag", "signal", "account", "org"})  # an exchange has any number of these
+_SEVERAL = frozenset({"tag", "signal", "account", "org", "country_differs"})  # an exchange has any number of these
 
 
 def compile_tests(table: Mapping[str, Any], path: Path, mistakes: Mistakes) -> Condition:
@@ -78,7 +78,7 @@ def _word(key: str, value: Any) -> str:
 
 def _known(key: str) -> Iterable[str]:
     if key == "signal":
-        return discover("signals")
+        return [*discover("signals"), SIGNAL]
     if key == "dialect":
         return [*discover("dialects"), "flat"]
     return FIELDS[key].values
@@ -90,12 +90,20 @@ def _name(key: str, value: Any) -> str:
     return value.removeprefix(f"{key}:")
 
 
-def _code(_key: str, value: Any) -> str:
-    if not isinstance(value, str) or not _COUNTRY.fullmatch(value):
-        raise ValueError("isn't a country", 'two letters as in ISO 3166-1, for example "DE"')
-    code = value.upper()
+def _code(key: str, value: Any) -> str:
+    code = value.upper() if isinstance(value, str) else ""
     if code in ("UK", "EU"):
         raise ValueError("isn't a country", 'ISO 3166-1 has "GB" for the United Kingdom and lists each member state')
+    if not countries.is_code(code):
+        raise ValueError("isn't a country", 'two letters as in ISO 3166-1, for example "DE"')
+    # Headers and databases say so of what they don't know.
+    return UNKNOWN if key == "country" and code in ("XX", "ZZ") else code
+
+
+def _part(_key: str, value: Any) -> str:
+    code = value.upper() if isinstance(value, str) else ""
+    if not countries.is_subdivision(code):
+        raise ValueError("isn't a part of a country", 'country and part as in ISO 3166-2, for example "UA-43"')
     return code
 
 
@@ -124,7 +132,15 @@ def model_pattern(text: str) -> str:
 
 
 _READERS: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
-    {"words": _word, "names": _name, "codes": _code, "numbers": _number, "flag": _flag, "patterns": _pattern}
+    {
+        "words": _word,
+        "names": _name,
+        "codes": _code,
+        "parts": _part,
+        "numbers": _number,
+        "flag": _flag,
+        "patterns": _pattern,
+    }
 )
 
 

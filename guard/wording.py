@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from guard.origin import KINDS
 from guard.quantities import duration_s, size_bytes, windows
 from guard.registry import nearest
 from guard.settings import Network, Window
@@ -72,6 +73,22 @@ def file_path(value: object) -> str:
     return _text(value)
 
 
+def data_file(value: object) -> str:
+    """A file that must be named."""
+    text = _text(value)
+    if not text.strip() or "\0" in text:
+        raise ValueError("isn't a file", "a path from where the process starts")
+    return text
+
+
+def network_kind(value: object) -> str:
+    """What the networks of a list are."""
+    text = _text(value)
+    if text not in KINDS:
+        raise ValueError("unknown kind of network", nearest(text, KINDS))
+    return text
+
+
 def socket_path(value: object) -> str:
     """A Unix socket's path, which systems bound at about a hundred bytes."""
     text = _text(value)
@@ -117,10 +134,12 @@ def host_port(value: object) -> str:
 
 
 def url(value: object) -> str:
-    """Where a client is sent: http or https, without blanks."""
+    """Where a client is sent to prove who it is: https, without blanks and without what would end it in a header."""
     text = "" if value is True else _text(value)
-    if not re.fullmatch(r"https?://[!-~]+", text):
-        raise ValueError("needs the address to verify at", 'for example { challenge = "https://example.org/verify" }')
+    if not re.fullmatch(r"https://[^/<>\"\\ ][^<>\"\\ ]*", text) or not text.isascii():
+        raise ValueError(
+            "needs the address to verify at, with https", 'for example { challenge = "https://example.org/verify" }'
+        )
     return text
 
 

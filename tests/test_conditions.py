@@ -22,6 +22,7 @@ from guard.conditions import (
 )
 from guard.hashing import HashKey
 from guard.mistakes import Mistakes
+from guard.origin import Said, compared
 from guard.settings import ALWAYS, Condition, Limit, Policy, Rule
 from guard.types import Account, Assessment, Evidence, Exchange, Features, Peer
 from guard.when import compile_tests
@@ -56,6 +57,8 @@ def when(**tests: Any) -> Condition:
     return bound(condition, KEY)
 
 
+SEEN = compared((Said("city.mmdb", ("country",), "UA", ("UA-43",)),))
+TORN = compared((Said("header", ("country",), "DE"), Said("city.mmdb", ("country",), "UA")))
 NAMES = frozenset({hashed_name("account:4711", KEY), hashed_name("org:acme", KEY)})
 # field, what is asked, a view for which it holds, one for which it doesn't
 CASES: list[tuple[str, Any, View, View]] = [
@@ -69,6 +72,14 @@ CASES: list[tuple[str, Any, View, View]] = [
     ("verified", [False, "unknown"], view(), view({"verified": True})),
     ("account_country", "de", view({"country": "DE"}), view()),
     ("country", ["KP", "unknown"], view(), view(peer={"country": "DE"})),
+    ("country", ["XX"], view(), view(peer={"country": "DE"})),
+    ("subdivision", ["UA-43"], view(peer={"origin": SEEN}), view()),
+    ("subdivision", "unknown", view(), view(peer={"origin": SEEN})),
+    ("country_differs", "account", view({"country": "DE"}, {"country": "FR"}), view({"country": "DE"}, {"country": "DE"})),
+    ("country_differs", "sources", view(peer={"origin": TORN}), view(peer={"origin": SEEN})),
+    ("owner_country", "DE", view({"owners": (("DE", 50.01),)}), view({"owners": (("DE", 40.0),)})),
+    ("owner_country", "unknown", view(), view({"owners": (("DE", 60.0),)})),
+    ("half_owned_from", ["DE", "FR"], view({"owners": (("DE", 20.0), ("FR", 40.0))}), view({"owners": (("DE", 40.0),)})),
     ("asn", 64496, view(peer={"asn": 64496}), view()),
     ("asn", [1, "unknown"], view(), view(peer={"asn": 64496})),
     ("asn_kind", "hosting", view(peer={"asn_kind": "hosting"}), view()),

@@ -265,6 +265,11 @@ def test_one_mistake_doesnt_hide_another() -> None:
         ('mode = "enforce"\n[ceilings]\nmode = "shadow"', "enforces nothing: no limit"),
         ("[record]\nbodies = true", "records nothing"),
         ('[admin]\ntoken_file = "t"', "only asked for over tcp"),
+        (
+            '[protect]\nroutes = [{ path = "/g", dialect = "json", prompt = "p" }]\n'
+            '[[rule]]\nid = "a"\naction = { degrade = ["budget", "reasoning", "pace"] }',
+            "limits instead of degrading on routes of json: no reasoning there",
+        ),
     ],
 )
 def test_what_will_not_do_what_it_seems_to_is_a_warning(text: str, part: str) -> None:

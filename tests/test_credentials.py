@@ -178,3 +178,17 @@ def test_the_usual_forms_take_the_quick_way() -> None:
     assert usual(b"sk-a") == b"sk-a"
     assert usual(b"k" * MOST_BYTES) == b"k" * MOST_BYTES
     assert usual(b"k" * (MOST_BYTES + 1)) == b""
+
+
+def test_a_route_may_take_it_by_a_parameter_of_its_own() -> None:
+    """Beside the policy's doors: alone it is the secret, with another secret in a header it is refused."""
+    known = Credentials(Identity())
+
+    assert known.find((), b"alt=sse&key=sk-a", "key") == b"sk-a"
+    assert known.find(((b"x-goog-api-key", b"sk-a"),), b"key=sk-a", "key") == b"sk-a"
+    assert known.find((), b"key=sk-a") == b""
+    assert known.find((), b"other=sk-a", "key") == b""
+    with pytest.raises(BadExchange):
+        known.find(((b"x-goog-api-key", b"sk-a"),), b"key=sk-b", "key")
+    with pytest.raises(BadExchange):
+        known.find((), b"key=sk-a&key=sk-b", "key")

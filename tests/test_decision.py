@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from guard.decision import Found, References, allowed, decide, refuse_fault
+from guard.decision import Found, References, allowed, crowded, decide, refuse_fault, unreduced
 from guard.errors import BadExchange
 from guard.hashing import HashKey
 from guard.types import Assessment
@@ -94,3 +94,44 @@ def test_a_fault_is_refused_with_its_own_status() -> None:
 
     own = refuse_fault(BadExchange(503, "guard_fault", "Later."), CALM, "r", enforced=True)
     assert own.retry_after_s > 0
+
+
+OPTIONS = {"reductions": ("budget", "pace"), "budget_tokens": 64, "tokens_per_s": 20.0, "notice": "body"}
+
+
+def test_a_decision_says_what_is_reduced_or_how_long_is_waited() -> None:
+    """With its own action only; a limit in its place reduces nothing and keeps nobody waiting."""
+    less = decide(Found(CALM, "degrade", "r", options=OPTIONS), "r", enforced=True)
+    assert (dict(less.reductions), less.notice, less.status) == ({"budget": 64, "pace": 20.0}, "body", 200)
+    assert not less.contained
+    later = decide(Found(CALM, "delay", "r", options={"delay_s": 1.5, "notice": "none"}), "r", enforced=True)
+    assert (later.delay_s, later.notice, later.reductions) == (1.5, "none", ())
+    limited = decide(Found(CALM, "degrade", "r", options=OPTIONS, limited="free", unit="tokens"), "r", enforced=True)
+    assert (limited.action, limited.reductions, limited.notice) == ("limit", (), "none")
+
+
+def test_what_a_limit_has_no_room_for_is_not_let_through_degraded() -> None:
+    """Degrading ranks above a limit, but the app would be asked: neither a limit nor a ceiling is gone round that way."""
+    for limited, unit in (("free", "requests"), ("ceiling", "")):
+        found = Found(CALM, "degrade", "r", options=OPTIONS, limited=limited, unit=unit, limit_retry_after_s=3)
+        assert decide(found, "r", enforced=True).contained
+
+
+def test_a_challenge_names_the_address_and_the_way_back() -> None:
+    """In the sentence, for that is what clients show."""
+    options = {"url": "https://example.org/verify", "notice": "header"}
+    asked = decide(Found(CALM, "challenge", "prove", options=options), "abc123", enforced=True)
+    assert (asked.status, asked.verify_at) == (403, "https://example.org/verify")
+    assert "https://example.org/verify" in asked.public
+    assert "abc123" in asked.public
+
+
+def test_what_takes_the_place_of_a_delay_or_a_reduction() -> None:
+    """A limit, with a wait, under the same reference."""
+    later = decide(Found(CALM, "delay", "r", options={"delay_s": 1.5}), "abc123", enforced=True)
+    less = decide(Found(CALM, "degrade", "r", options=OPTIONS), "abc123", enforced=True)
+    for decision in (crowded(later), unreduced(less)):
+        assert (decision.action, decision.status, decision.reference) == ("limit", 429, "abc123")
+        assert decision.contained
+        assert decision.retry_after_s >= 2
+        assert (decision.delay_s, decision.reductions, decision.notice) == (0.0, (), "none")

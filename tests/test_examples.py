@@ -5,10 +5,14 @@ The accounts and limits named here are those of ``examples/describe_accounts.py`
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import itertools
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +21,8 @@ import httpx
 import openai
 import pytest
 
-from guard import config
+from guard import config, forwarding
+from guard.cli.serve import arguments
 from tests.populations import hydra, judge, log, people
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -149,3 +154,91 @@ def test_every_policy_loads_without_a_warning(path: Path) -> None:
 def test_every_example_is_tested_here() -> None:
     """A new example must be added to the tests of this file."""
     assert {path.stem for path in EXAMPLES.glob("*.py")} == TESTED_BY_STEM
+
+
+# -- deployments -------------------------------------------------------------------------------------------------------
+
+SERVED = re.compile(r"guard serve ((?:[^\n\\#]|\\\n#?)*)")
+
+
+def served(name: str) -> argparse.Namespace:
+    """The options of the first `guard serve` in an example, as the command itself reads them."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    if name == "kubernetes.yaml":
+        words = re.findall(r"^ +- (serve|--\S+)", text, re.MULTILINE)[1:]
+    else:
+        found = SERVED.search(text.replace("guard \\\n#        serve", "guard serve"))
+        assert found is not None
+        words = found[1].split()
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "guard.service", "Containerfile", "kubernetes.yaml"])
+def test_every_deployment_starts_guard_with_options_that_it_has(name: str) -> None:
+    """Each command line is one that `guard serve` takes, in front of an upstream that it takes."""
+    assert forwarding.upstream_of(served(name).upstream).origin.startswith("http://")
+
+
+def test_whoever_stops_guard_waits_longer_than_guard_does() -> None:
+    """systemd, containers and Kubernetes would cut the streams that guard lets end."""
+    unit = (EXAMPLES / "guard.service").read_text(encoding="utf-8")
+    pod = (EXAMPLES / "kubernetes.yaml").read_text(encoding="utf-8")
+    container = (EXAMPLES / "Containerfile").read_text(encoding="utf-8")
+    for text, pattern, unit_s, options in (
+        (unit, r"TimeoutStopSec=(\d+)min", 60, served("guard.service")),
+        (pod, r"terminationGracePeriodSeconds: (\d+)", 1, served("kubernetes.yaml")),
+        (container, r"--stop-timeout (\d+)", 1, served("Containerfile")),
+    ):
+        stated = re.search(pattern, text)
+        assert stated is not None
+        assert int(stated[1]) * unit_s > options.drain + options.shutdown_timeout
+        assert options.shutdown_timeout >= options.read_timeout
+
+
+def test_probes_are_those_that_guard_answers() -> None:
+    """And the public can't reach them."""
+    options = served("kubernetes.yaml")
+    pod = (EXAMPLES / "kubernetes.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"httpGet: \{ path: (\S+),", pod) == [options.healthz, options.readyz]
+    closed = re.findall(r"location = (\S+) \{ return 404; \}", (EXAMPLES / "nginx.conf").read_text(encoding="utf-8"))
+    assert closed == [options.healthz, options.readyz]
+
+
+def test_the_policy_in_the_manifest_loads() -> None:
+    """Without a warning, and with its state where the volume is."""
+    lines = (EXAMPLES / "kubernetes.yaml").read_text(encoding="utf-8").splitlines()
+    at = lines.index("  guard.toml: |")
+    text = "\n".join(itertools.takewhile(lambda line: line.startswith("    "), lines[at + 1 :]))
+    loaded = config.load_with_warnings(textwrap.dedent(text), resolve=False)
+    assert loaded.warnings == ()
+    assert loaded.policy.state.dir.startswith("/state/")
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """Its own checker, where there is one; that guard isn't installed at /opt is no matter."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    text = (EXAMPLES / "guard.service").read_text(encoding="utf-8").replace("/opt/guard/bin/guard", sys.executable)
+    (tmp_path / "guard.service").write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "guard.service")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "guard.service" not in done.stderr, done.stderr
+
+
+def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
+    """Its own checker, where it is installed."""
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if nginx is None:
+        pytest.skip("needs nginx")
+    events = "pid {0}/pid; error_log {0}/error.log; events {{ }} http {{ access_log off; include {1}; }}"
+    (tmp_path / "nginx.conf").write_text(events.format(tmp_path, EXAMPLES / "nginx.conf"))
+    command = [nginx, "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr

@@ -271,3 +271,18 @@ def test_a_broken_field_is_an_error(field: str, value: object) -> None:
     """One field of another kind, or of another version's shape, and the whole record is refused."""
     with pytest.raises(ExchangeLogError):
         load({**dump(features()), field: value}, 0)
+
+
+def test_many_together_are_what_each_is_alone() -> None:
+    """Requests read ahead have the features they have one by one: conversations that go on, other accounts, empty ones."""
+    talk = [f"{TEMPLATE.format(n)} {ELICITING if n % 2 else ''}" for n in range(9)]
+    asked = [
+        (asking(*talk[:n], system="You are terse."), b"accept", account * 32) for n in (1, 3, 5, 9) for account in "ab"
+    ]
+    asked += [(ASK, b"accept,user-agent", "c" * 32), (asking(), b"", "d" * 32), (asking("hello"), b"", "a" * 32)]
+    alone, together, few = fingerprinter(), fingerprinter(), fingerprinter()
+    expected = [alone.features(*one) for one in asked]
+
+    assert together.many(asked) == expected
+    assert [found for start in range(0, len(asked), 2) for found in few.many(asked[start : start + 2])] == expected
+    assert len({found.turns for found in expected}) > 4

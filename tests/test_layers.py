@@ -16,30 +16,31 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGINS = ("dialects", "signals", "actions", "stores")
+PLUGINS = ("dialects", "signals", "actions", "reductions", "stores")
 
 # Module (or folder) → layer. A layer imports from the layers below it and, where it is in PEERS, from its own.
 # Words are frozen values and functions from value to value; stages hold what a running guard knows of one concern.
 LAYERS: dict[int, set[str]] = {
     0: {
         "errors", "types", "settings", "clock", "hashing", "recent", "eager",
-        "addresses", "peers", "paths", "framing", "routes", "credentials", "layout", "keys",
+        "addresses", "countries", "origin", "geo", "networks", "travel", "peers", "paths", "framing", "routes", "credentials", "layout", "keys",
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton", "workers",
-        "lines", "journal", "logs", "explanation", "loosening", "samples", "plain", "sketch", "likelihoods", "unions", "together", "unjudged",
+        "fields", "degrading", "notice", "waiting",
+        "lines", "journal", "logs", "openai_items", "openai_shape", "gemini_content", "prompts", "forwarding", "explanation", "loosening", "samples", "plain", "sketch", "likelihoods", "unions", "together", "unjudged", "standing", "described",
     },
     1: {"contracts", "registry"},
     2: set(PLUGINS),
     3: {
-        "call", "identity", "body", "fingerprint", "scoring", "policy", "limiter", "words", "stream",
-        "recorder", "metrics", "snapshot", "recognition", "feedback",
+        "call", "region", "identity", "body", "fingerprint", "scoring", "policy", "limiter", "words", "stream", "rewriting", "tempo",
+        "recorder", "metrics", "snapshot", "recognition", "feedback", "conversations",
     },
     4: {
         "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload", "endpoints",
-        "compiled", "pipeline", "pacing", "health", "control", "installation",
+        "compiled", "answering", "understanding", "pipeline", "pacing", "health", "control", "installation",
     },
     5: {
-        "background", "responder", "middleware", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
+        "background", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
         "demo", "cli", "__init__", "__main__",
     },
 }  # fmt: skip
@@ -57,6 +58,9 @@ PEERS = {0, 1, 4, 5}
 FOREIGN: dict[str, set[str | int]] = {
     "starlette": {5},
     "httpx": {5},
+    "httpx_aiohttp": {"transport"},
+    "aiohttp": {"transport"},
+    "multidict": {"transport"},
     "uvicorn": {5},
     "redis": {"stores"},
     "orjson": {
@@ -64,6 +68,8 @@ FOREIGN: dict[str, set[str | int]] = {
         "reading",
         "body",
         "stream",
+        "rewriting",
+        "tempo",
         "recorder",
         "snapshot",
         "replay",
@@ -77,11 +83,12 @@ FOREIGN: dict[str, set[str | int]] = {
     "limits": {"quantities"},
     "prometheus_client": {"metrics"},
     "hyperscan": {"scanning"},
+    "maxminddb": {"geo"},
     "numpy": {"samples", "sketch", "likelihoods", "signals", "recognition", "calibration"},
 }
-# The pipeline and its edge: what they catch is recorded and answered. The responder is the middleware's half that runs the
+# The pipeline and its edge: what they catch is recorded and answered. The responder and the admission run the
 # operator's callable; eager hands what it catches on to a coroutine.
-MAY_CATCH_ALL = {"pipeline", "middleware", "responder", "eager"}
+MAY_CATCH_ALL = {"pipeline", "understanding", "middleware", "responder", "eager", "admission"}
 TOP_LEVEL = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "guard", "tests", "examples", "benchmarks"}
 BUILT = ("*.egg-info", "build", "dist", "guard-state", "__pycache__")
 MOST_LINES = 400

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -173,7 +174,8 @@ class Broken:
 
 
 @pytest.mark.parametrize(
-    ("part", "stage", "action"), [("_fingerprinter", "fingerprint", "allow"), ("_scoring", "scoring", "allow")]
+    ("part", "stage", "action"),
+    [("understanding.fingerprinter", "fingerprint", "allow"), ("_scoring", "scoring", "allow")],
 )
 def test_recognition_that_fails_is_counted_and_limits_still_hold(part: str, stage: str, action: str) -> None:
     """Fingerprint and scoring fail open, loudly: the limits are kept without them (SECURITY 146)."""
@@ -182,7 +184,8 @@ def test_recognition_that_fails_is_counted_and_limits_still_hold(part: str, stag
     neutral = core._scoring.neutral
     broken = Broken()
     broken.neutral = neutral
-    setattr(core, part, broken)
+    *owner, name = part.split(".")
+    setattr(attrgetter(*owner)(core) if owner else core, name, broken)
     found = [
         core.decide(
             core.read(CALL, account(), b'{"model":"m","messages":[{"role":"user","content":"x"}]}'), 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -154,3 +155,19 @@ def test_options_go_with_the_action() -> None:
 def test_no_rules_allow_everything() -> None:
     """The judgement of an empty policy costs nothing and says nothing."""
     assert Judge(Policy()).judge(view("confirmed")) == Judgement()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "action"),
+    [("openai_chat", "degrade"), ("anthropic_messages", "degrade"), ("json", "limit"), ("flat", "limit")],
+)
+def test_what_cannot_be_reduced_is_limited(dialect: str, action: str) -> None:
+    """An API without a place for one of the reductions: the exchange does not pass as if it were reduced. Pace is for all."""
+    shown = view()
+    features = replace(shown.exchange.features, dialect=dialect)
+    shown = shown._replace(exchange=replace(shown.exchange, features=features))
+    judged = judge(rule("r", "{}", '{ degrade = ["budget", "reasoning"] }')).judge(shown)
+    assert (judged.action, judged.rule) == (action, "r")
+    assert ("irreducible" in judged.reasons) == (action == "limit")
+    assert (judged.retry_after_s > 0) == (action == "limit")
+    assert judge(rule("r", "{}", '{ degrade = ["pace"] }')).judge(shown).action == "degrade"

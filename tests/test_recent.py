@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from guard.recent import Recent
+from guard.recent import Keys, Recent
 
 
 def test_it_never_holds_more_than_its_bound() -> None:
@@ -62,3 +62,58 @@ def test_what_is_used_is_found_after_any_number_of_turns() -> None:
             assert value == known.get(key) if value is not None else key not in lately
         if recent.get(key) is not None:
             lately = [*lately, key][-9:]
+
+
+def test_keys_are_held_once_however_often_they_are_asked_for() -> None:
+    """Another text that reads the same finds the one that is held, before and after there is no room any more."""
+    keys = Keys(10)
+    first = "".join(["k", "ey"])
+    keys.add(first)
+    for number in range(100):
+        asked = "".join(["ke", "y"])
+        assert asked is not first
+        assert keys.get(asked) is first
+        keys.add(asked)
+        keys.add(str(number))
+
+    assert [one for one in keys if one == "key"] == ["key"]
+    assert all(one is first for one in keys if one == "key")
+    assert len(keys) == len(list(keys)) == 10
+    assert keys.get("0") is None
+
+
+def test_as_many_keys_as_there_is_room_for_are_held() -> None:
+    """Gone through round and round; half the room would not do."""
+    keys = Keys(100)
+    for _ in range(3):
+        for number in range(100):
+            keys.add(str(number))
+            assert keys.get(str(number)) == str(number)
+
+    assert len(keys) == 100
+    assert all(str(number) in keys for number in range(100))
+
+
+def test_a_flood_of_keys_in_use_costs_bounded_work() -> None:
+    """Where all were used since they were looked at last, one goes all the same."""
+    keys = Keys(1_000)
+    for number in range(5_000):
+        keys.add(str(number))
+        for other in list(keys)[:: 100 if number % 100 else 1]:
+            keys.get(other)
+
+    assert len(keys) == 1_000
+    assert "4999" in keys
+
+
+def test_a_dropped_key_leaves_its_place() -> None:
+    """For another, and nothing happens where it is not there."""
+    keys = Keys(2)
+    for key in "ab":
+        keys.add(key)
+    keys.drop("a")
+    keys.drop("a")
+    keys.add("c")
+
+    assert list(keys) == ["b", "c"]
+    assert "a" not in keys

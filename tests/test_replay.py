@@ -7,6 +7,7 @@ adds one. ``expect.json`` holds ``why`` (the behaviour), ``policy`` (a preset's 
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from guard.config import load
 from guard.errors import ExchangeLogError
 from guard.fingerprint import dump
 from guard.replay import Comparison, ExchangeLog, Outcome, Replay, Tally
+from guard.replay.drive import Job
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 CASES = sorted(path.name for path in SCENARIOS.iterdir() if path.is_dir())
@@ -378,3 +380,75 @@ def test_the_comparison_of_a_policy_with_itself_is_empty() -> None:
     for outcome in replayed(lines("loud_account"), SMALL):
         compared.add(outcome, outcome)
     assert list(compared.report("p", "p")) == ["from p to p: 0 of 9 exchanges and 0 accounts change"]
+
+
+LADDER = """
+version = 1
+mode = "enforce"
+[protect]
+routes = ["/v1/*", { path = "/generate", dialect = "json", prompt = "inputs" }]
+[[rule]]
+id = "slow"
+when = { model = "slow" }
+action = { delay = "1500 ms" }
+[[rule]]
+id = "prove"
+when = { model = "secret" }
+action = { challenge = "https://example.org/verify" }
+[[rule]]
+id = "less"
+action = { degrade = ["budget", "reasoning", "model", "pace"], model = "small", budget_tokens = 64, tokens_per_s = 20 }
+"""
+
+
+@pytest.mark.parametrize("policy", [LADDER, LADDER.replace('mode = "enforce"', 'mode = "observe"')])
+def test_delays_and_reductions_stand_in_the_decision(policy: str) -> None:
+    """In the words of the format, also for a policy that only observes; what can't be reduced is limited, as it is live."""
+    asked = [{"model": model, "messages": [{"role": "user", "content": "hello"}]} for model in ("slow", "secret", "m")]
+    log = rendered(*(exchange(body=body) for body in asked), exchange(path="/generate", body={"inputs": "hello"}))
+    found = [orjson.loads(line) for line in decisions(log, policy)]
+    assert [line["action"] for line in found] == ["delay", "challenge", "degrade", "limit"]
+    assert found[0]["delay_s"] == 1.5
+    assert found[2]["reductions"] == {"budget": 64, "reasoning": True, "model": "small", "pace": 20.0}
+    assert found[3]["reasons"] == ["less", "irreducible"]
+    assert not [line for line in found if "reductions" in line and line["action"] != "degrade"]
+
+
+def driven(log: list[bytes], *, ahead: bool, skip_broken: bool = True) -> tuple[bytes, str, int, int]:
+    """A log under two policies: the decisions, how far the policies differ, and how many lines were broken and decided."""
+    job = Job(Replay(load(SMALL)), Replay(load("standard")), skip_broken=skip_broken)
+    out = io.BytesIO()
+    try:
+        job.run(log, out, flush=not ahead)
+    except ExchangeLogError as error:
+        out.write(str(error).encode())
+    return out.getvalue(), repr(vars(job.comparison)), job.tally.broken, job.tally.exchanges
+
+
+def test_lines_read_ahead_are_decided_as_one_by_one() -> None:
+    """The same decisions, comparison and counts: with broken lines, bodies that can't be read, unprotected paths, and
+    conversations that go on within what is read ahead and beyond it."""
+    log = []
+    for n in range(300):
+        account, turn = {"id": f"account {n % 7}"}, n // 7
+        said = [
+            {"role": ("user", "assistant")[i % 2], "content": f"line {i} of talk {n % 7}"} for i in range(2 * turn + 1)
+        ]
+        body: Any = {"model": "m", "messages": said}
+        if n % 31 == 5:
+            body = {"model": "m", "messages": [{"role": "user", "content": "\ud800 alone"}]}
+        if n % 37 == 5:
+            body = ["no", "object"]
+        changes = {"path": "/nowhere"} if n % 41 == 5 else {}
+        record = exchange(1_790_000_000.0 + n, body=body, account=account, **changes)
+        if n % 43 == 5:
+            record["account"] = {"id": "a", "created": "long ago"}
+        if n % 47 == 5:
+            del record["request"]["method"]
+        log += rendered(record)
+    one_by_one, ahead = driven(log, ahead=False), driven(log, ahead=True)
+
+    assert ahead == one_by_one
+    assert one_by_one[0].count(b"\n") == 300
+    assert one_by_one[2] > 10
+    assert driven(log, ahead=True, skip_broken=False) == driven(log, ahead=False, skip_broken=False)

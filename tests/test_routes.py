@@ -210,3 +210,70 @@ def test_random_paths_leave_a_bounded_memory() -> None:
 def test_any_path_is_located(path: str, root_path: str) -> None:
     """No path and no ``root_path`` raises."""
     assert located(DEFAULT, path, root_path)
+
+
+KEPT, GENERATE = "/v1/responses/{id}", "/v1beta/{model}:generatecontent"
+OPEN = {
+    "/v1/responses": "openai_responses",
+    "/v1/responses/compact": "openai_responses",
+    KEPT: "openai_responses",
+    GENERATE: "gemini",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/v1/responses", ()),
+        ("/v1/responses/compact", ()),
+        ("/v1/responses/resp_1", (("path", KEPT), ("id", "resp_1"))),
+        ("/V1/Responses/RESP_1", (("path", KEPT), ("id", "resp_1"))),
+        ("/v1/responses/resp_1/cancel", (("path", KEPT), ("id", "resp_1/cancel"))),
+        ("/v1beta/models/gemini-x:generateContent", (("path", GENERATE), ("model", "models/gemini-x"))),
+    ],
+)
+def test_a_known_path_may_have_a_name_in_it(path: str, options: object) -> None:
+    """What stands there is the route's option; a fixed path is preferred; the path itself never shows what stood there."""
+    for routes in (Routes(Protect(), OPEN), Routes(Protect((Route("/v1/*", ""), Route("/v1beta/*", ""))), OPEN)):
+        found = routes.locate({"path": path})
+        assert isinstance(found.route, Route)
+        assert found.route.options == options
+        assert found.fault == ""
+        assert "resp_1" not in found.path.lower()
+        assert "gemini-x" not in found.path
+
+
+@pytest.mark.parametrize("path", ["/proxy/v1/responses/resp_1", "/proxy/v1beta/models/gemini-x:generateContent"])
+def test_such_a_path_below_others(path: str) -> None:
+    """Below a protected prefix it is known by how it ends."""
+    routes = Routes(Protect((Route("/proxy/*", ""),)), OPEN)
+    assert routes.locate({"path": path}).route.dialect in {"openai_responses", "gemini"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1//responses/resp_1",
+        "/v1/responses/resp_1/",
+        "/v1/responses/resp_1;a=b",
+        "/v1/responses/x/../resp_1",
+        "/v1/responses/%72esp_1",
+        "/v1/responses/\uff52esp_1",
+        "/v1beta/models/gemini-x%3AgenerateContent",
+        "/v1beta/./models/gemini-x:generateContent",
+    ],
+)
+def test_such_a_path_has_one_spelling(path: str) -> None:
+    """Two readers might read another name in it, so every other spelling is protected and refused."""
+    found = Routes(Protect(), OPEN).locate({"path": path})
+    assert found.route is not NOT_PROTECTED
+    assert found.fault
+
+
+def test_a_dialect_may_be_told_which_of_its_paths_it_is() -> None:
+    """Where it takes other methods there; mounted apps included."""
+    routes = Routes(Protect(), OPEN, {"/v1/responses": ("GET",)})
+    assert located(routes, "/v1/responses") == Route("/v1/responses", "openai_responses", (("path", "/v1/responses"),))
+    mounted = routes.locate({"path": "/app/v1/responses/resp_1", "root_path": "/app"})
+    assert mounted.route != NOT_PROTECTED
+    assert mounted.fault == ""

@@ -11,7 +11,7 @@ import pytest
 
 from guard import scanning
 from guard.errors import InstallError
-from guard.scanning import Patterns
+from guard.scanning import Finder, Patterns
 
 FILES = sorted(path.name.removesuffix(".toml") for path in (files("guard") / "patterns").iterdir())
 ASKED = b"think step by step, then compare the responses"
@@ -156,3 +156,32 @@ def test_a_file_that_is_not_there_is_an_install_error() -> None:
     """The message says which ones are."""
     with pytest.raises(InstallError, match="rubric_grading"):
         Patterns("nothing_of_the_kind")
+
+
+def test_a_finder_names_each_expression_once() -> None:
+    """Whatever of its expressions is somewhere in a text, across line ends and in bytes that are no UTF-8."""
+    finder = Finder(rb"a.c", rb"[0-9]{3}", rb"zz")
+
+    assert sorted(finder.found(b"\xffa\nc abc 1234567")) == [0, 1]
+    assert finder.found(b"A-C ab 12") == finder.found(b"") == []
+
+
+def test_finders_of_threads_search_apart() -> None:
+    """One finder serves threads at once: each has scratch space of its own."""
+    finder = Finder(rb"needle")
+    wrong: list[bytes] = []
+
+    def search(text: bytes, found: list[int]) -> None:
+        wrong.extend(text[:9] for _ in range(300) if finder.found(text) != found)
+
+    threads = [
+        threading.Thread(target=search, args=(b"hay " * size + tail, found))
+        for size in (10, 5_000)
+        for tail, found in ((b"needle", [0]), (b"", []))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not wrong

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -142,6 +143,62 @@ def test_the_table_is_bounded_and_nobody_washes_himself_clean() -> None:
 
     assert len(stage) <= 50
     assert stage.assess(exchange(), 2.0, granted=False).band == "watch"
+
+
+def test_newcomers_at_a_full_table_cost_the_same_however_many_came_before() -> None:
+    """Ten times the table's size in newcomers: a bounded number of places is looked at for each, and the table stays full."""
+    stage = scoring(max_accounts=2_000)
+    for n in range(2_000):
+        stage.assess(exchange(f"held {n}"), 0.0, granted=False)
+
+    def newcomers(first: int) -> float:
+        begun = time.process_time()
+        for n in range(first, first + 2_000):
+            stage.assess(exchange(f"newcomer {n}"), 1.0, granted=False)
+        return time.process_time() - begun
+
+    times = [newcomers(2_000 * turn) for turn in range(10)]
+    assert min(times[5:]) < 3 * min(times[:5])
+    assert len(stage) == len(stage._ring) == 2_000
+
+
+def test_of_an_account_without_evidence_only_its_first_sight_is_kept() -> None:
+    """Before there was evidence against it, and after it has worn off; its age counts on from the first exchange of all."""
+    stage = scoring()
+    assess(stage, 1, now=5.0)
+    assert stage._accounts == {"a": 5.0}
+    assess(stage, 1, now=6.0, loud=1.0)
+    assert not isinstance(stage._accounts["a"], float)
+    assess(stage, 50, now=7.0)
+    assert stage._accounts == {"a": 5.0}
+    month_s = 30 * DAY_S
+    assert stage.assess(exchange(), 5.0 + month_s, granted=False).standing == 0.5
+
+
+def test_a_retry_counts_once_though_the_evidence_has_worn_off_meanwhile() -> None:
+    """What failed is remembered for ten minutes, also of an account that is otherwise as good as new."""
+    stage = scoring()
+    first = exchange(digest=5, loud=1.0)
+    stage.assess(first, 0.0, granted=False)
+    stage.failed(first, 1.0)
+    for n in range(50):
+        stage.assess(exchange(digest=100 + n), 2.0, granted=False)
+
+    assert stage.assess(first, 3.0, granted=False).evidence == ()
+    stage.assess(exchange(digest=6), 700.0, granted=False)
+    assert stage._accounts == {"a": 0.0}
+    assert stage.assess(first, 701.0, granted=False).evidence != ()
+
+
+def test_an_erased_account_leaves_its_place() -> None:
+    """Erasing frees the place in the table for somebody else."""
+    stage = scoring(max_accounts=2)
+    stage.assess(exchange("a"), 0.0, granted=False)
+    stage.assess(exchange("b"), 0.0, granted=False)
+    assert stage.erase("a")
+    stage.assess(exchange("c"), 0.0, granted=False)
+
+    assert sorted(stage._accounts) == sorted(stage._ring) == ["b", "c"]
 
 
 def test_a_table_full_of_suspects_still_assesses_newcomers() -> None:

@@ -111,6 +111,34 @@ def test_the_specification_at_the_cut(size: int) -> None:
         assert SKETCHER.sketch(letters) == slowly(letters)
 
 
+@given(
+    st.lists(
+        st.lists(st.sampled_from([*WORDS, " ", "   ", "000", "0000000", "x" * 90, "y" * 1_000]), max_size=40),
+        max_size=9,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_many_together_are_what_each_is_alone(texts: list[list[str]]) -> None:
+    """Any texts, empty and long ones among them, in one call: the same sketches, bit for bit, in the same order."""
+    letters = [" ".join(words).encode() for words in texts]
+
+    assert SKETCHER.sketches(letters) == [SKETCHER.sketch(one) for one in letters]
+
+
+def test_many_together_around_every_bound() -> None:
+    """Likewise of every number of words up to 90, of a text cut at each place of its words, and of first and last shingles."""
+    text = some_words(7, 900, 5)
+    letters = [some_words(count, count).encode() for count in range(91)]
+    letters += [text[:size].encode() for size in [*range(390, 410), *range(590, 610), *range(2_390, 2_412), 3_600]]
+    letters += [(text[:at] + "  " + text[at + 2 : 3_000]).encode() for at in range(1_596, 1_603)]
+    letters += [(text[:1_700] + "  " + text[1_702:size]).encode() for size in range(2_496, 2_506)]
+    letters += [b"z" * size for size in (1, 399, 400, 2_399, 2_400, 2_401, 3_600)]
+
+    assert SKETCHER.sketches(letters) == [SKETCHER.sketch(one) for one in letters]
+    assert SKETCHER.sketches(letters[40:44]) == [slowly(one) for one in letters[40:44]]
+    assert SKETCHER.sketches([]) == []
+
+
 def test_nothing_has_no_traits() -> None:
     """An empty text and one of spaces."""
     assert SKETCHER.sketch(b"") == SKETCHER.sketch(b"   ") == EMPTY

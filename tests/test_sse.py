@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.sse import Splitter
+from guard.sse import Frames, Splitter
 
 
 def split(*chunks: bytes, max_event_bytes: int = 1024) -> list[bytes]:
@@ -137,3 +137,18 @@ def test_any_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None
 
     assert [*actual, parts.finish()] == expected
     assert parts.skipped_bytes == whole.skipped_bytes
+
+
+STREAM = b"event: a\ndata: 1\n\n: comment\n\ndata: 2\ndata: 3\n\ndata: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_frames_are_the_events_with_all_their_bytes(end: bytes) -> None:
+    """However the stream is cut; line ends become LF, a byte-order mark is left out, what has no end is kept."""
+    source = b"\xef\xbb\xbf" + STREAM.replace(b"\n", end) + b"data: open"
+    for size in (1, 2, 3, 7, len(source)):
+        frames = Frames()
+        found = [frame for at in range(0, len(source), size) for frame in frames.feed(source[at : at + size])]
+        assert b"".join(found) == STREAM
+        assert len(found) == 4
+        assert frames.rest == b"data: open"

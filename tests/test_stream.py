@@ -15,7 +15,7 @@ import pytest
 from guard.dialects.anthropic_messages import AnthropicMessages
 from guard.dialects.openai_chat import OpenAIChat
 from guard.registry import discover
-from guard.stream import BATCH_BYTES, AnswerMeter
+from guard.stream import BATCH_BYTES, AnswerMeter, readable
 
 STREAMS = Path(__file__).parent / "streams"
 CASES = sorted(folder.name for folder in STREAMS.iterdir())
@@ -232,3 +232,72 @@ def test_an_aborted_stream_is_charged_at_least_what_was_sent() -> None:
 
         assert usage.output_tokens * 4 >= meter.tally.text_bytes
         assert usage.output_tokens > 0 or cut == 0
+
+
+RESPONSE = {"id": "resp_1", "object": "response", "status": "in_progress", "output": [], "usage": None}
+CREATED = b"data: " + json.dumps({"type": "response.created", "response": RESPONSE}).encode() + b"\n\n"
+DELTA = b"data: " + json.dumps({"type": "response.output_text.delta", "delta": "word "}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_an_id_is_told_as_soon_as_its_event_is_whole(size: int) -> None:
+    """However the stream is cut; after the first one chunks are laid aside again."""
+    heard: list[str] = []
+    meter = AnswerMeter(discover("dialects")["openai_responses"](), SSE)
+    meter.watch(heard.append)
+    for start in range(0, len(CREATED), size):
+        assert heard == []
+        meter.feed(CREATED[start : start + size])
+    assert heard == ["resp_1"]
+    meter.feed(DELTA)
+    assert meter.tally.characters == 0
+    assert meter.finish().characters == len("word ")
+
+
+def test_a_list_of_objects_is_counted_as_a_stream() -> None:
+    """One JSON list, as Gemini sends it without ``alt=sse``; a list of anything else counts by its bytes."""
+    dialect = discover("dialects")["gemini"]()
+    chunks = [{"candidates": [{"content": {"parts": [{"text": text}]}}]} for text in ("four", " five")]
+    usage = meter_of([json.dumps(chunks).encode()], b"application/json", dialect=dialect).usage(200, True, 3)
+    plain = meter_of([b'["four", "five"]'], b"application/json", dialect=dialect).usage(200, True, 3)
+
+    assert usage.output_tokens == 3
+    assert plain.output_tokens == 4
+
+
+@pytest.mark.parametrize("size", [1, 50, 10_000])
+def test_an_id_of_a_whole_answer_is_told_before_the_app_has_declared_its_end(size: int) -> None:
+    """A client that knows the length may go on at the last byte; it is counted once all the same."""
+    heard: list[str] = []
+    answer = json.dumps(RESPONSE | {"usage": {"input_tokens": 3, "output_tokens": 2}}).encode()
+    meter = AnswerMeter(discover("dialects")["openai_responses"](), b"application/json")
+    meter.watch(heard.append)
+    for start in range(0, len(answer), size):
+        meter.feed(answer[start : start + size])
+    assert heard[:1] == ["resp_1"]
+    assert meter.usage(200, True, 9).output_tokens == 2
+    assert set(heard) == {"resp_1"}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked"),
+    [(b"gzip, deflate, br, zstd", b"gzip"), (b"br", b"gzip"), (b"gzip, deflate", b"gzip, deflate"), (b"identity", b"identity")],
+)  # fmt: skip
+def test_a_compression_that_can_not_be_read_is_not_asked_for(accepted: bytes, asked: bytes) -> None:
+    """gzip stands for it; everything else of the headers stays."""
+    headers = [(b"Accept-Encoding", accepted), (b"x", b"y")]
+    assert sorted((name.lower(), value) for name, value in readable(headers)) == [
+        (b"accept-encoding", asked),
+        (b"x", b"y"),
+    ]
+
+
+def test_a_stream_that_names_no_id_is_laid_aside_all_the_same() -> None:
+    """Only its first event is looked at as it passes."""
+    meter = AnswerMeter(discover("dialects")["gemini"](), SSE)
+    meter.watch(lambda name: None)
+    event = b'data: {"candidates":[{"content":{"parts":[{"text":"word "}]}}]}\n\n'
+    for _ in range(3):
+        meter.feed(event)
+    assert meter.tally.characters == len("word ")
+    assert meter.finish().characters == 3 * len("word ")

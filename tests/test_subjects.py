@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guard import subjects as module
 from guard.subjects import DROPPED, Layouts, Subject, Table, is_clean
 
 T0 = 1_000.0
@@ -72,3 +73,42 @@ def test_clean_is_every_meter_drained(now: float, clean: bool) -> None:
     layouts.widen(subjects[0], ("free", "tokens", "0"), 1.0, T0)
 
     assert is_clean(subjects[0], now) == clean
+
+
+@pytest.mark.parametrize(("idle_s", "left"), [(0.0, 50), (4.9 + 60.0, 50), (5.1 + 60.0, 20)])
+def test_a_large_table_drops_what_has_long_been_drained(
+    monkeypatch: pytest.MonkeyPatch, idle_s: float, left: int
+) -> None:
+    """Though there is room; a minute after it drained, not before; down to the size that is no matter, and nobody else."""
+    monkeypatch.setattr(module, "_MANY", 20)
+    table, _, subjects = full_table([5.0] * 50)
+    table.bound = 1_000
+    for _ in range(50):
+        table.sweep(T0 + idle_s)
+
+    assert len(table.subjects) == len(table.names()) == left
+    assert sum(subject[0] == DROPPED for subject in subjects) == 50 - left
+
+
+def test_what_uses_something_up_is_kept_however_large_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A throttled subject among thousands of drained ones keeps its level: nobody gets a fresh budget by waiting for a sweep."""
+    monkeypatch.setattr(module, "_MANY", 0)
+    levels = [1.0] * 200
+    levels[37] = 100_000.0
+    table, _, subjects = full_table(levels)
+    for _ in range(400):
+        table.sweep(T0 + 10_000.0)
+
+    assert table.names() == ["s37"]
+    assert subjects[37][1] == 100_000.0
+
+
+def test_a_table_without_bound_drops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no more than the policy names."""
+    monkeypatch.setattr(module, "_MANY", 0)
+    table, _, _ = full_table([0.0] * 10)
+    table.bound = 0
+    for _ in range(20):
+        table.sweep(T0 + 1e6)
+
+    assert len(table.subjects) == 10

@@ -5,7 +5,8 @@
     guard check --app module:app        also what becomes of each endpoint of an app
     guard check --schema                the JSON schema of a policy file, for editors
 
-Exit code 1 for mistakes; warnings leave it 0.
+The files that say where requests come from are opened, and their age is shown. Exit code 1 for mistakes; warnings leave
+it 0.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from guard.errors import Problem
     from guard.settings import Policy
 
@@ -60,10 +63,29 @@ def run(options: argparse.Namespace) -> int:
             print(_line(path, problem, "warning: "))
         told = f", {_count(len(warnings), 'warning')}" if warnings else ""
         parts = f"{_count(len(policy.limits), 'limit')}, {_count(len(policy.rules), 'rule')}"
+        for text in _files(policy) if not options.no_import else ():
+            print(f"{path}: {text}")
         print(f"{path}: ok (mode {policy.mode}, {parts}, digest {policy.digest}{told})")
     if options.app and policy is not None:
         return max(code, _show_endpoints(options.app, policy))
     return code
+
+
+def _files(policy: Policy) -> Iterator[str]:
+    """The state of each file that says where requests come from, as a server that started now would find it."""
+    if not (policy.region.country or policy.region.asn or policy.region.kinds):
+        return
+    from guard.region import Regions  # noqa: PLC0415
+
+    now = time.time()
+    regions = Regions(policy, now)
+    troubles, warnings = regions.troubles(now), regions.warnings(now)
+    yield from (f"warning: {sentence}" for sentence in (*troubles, *warnings))
+    yield from (
+        f"region: {file['file']}: {' and '.join(file['for'])}, {file['age_days']:.0f} days old"
+        for file in regions.status(now)
+        if file["state"] == "ok"
+    )
 
 
 def _line(path: str, problem: Problem, kind: str = "") -> str:

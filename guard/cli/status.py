@@ -43,6 +43,9 @@ def _lines(answer: JSONObject) -> Iterator[str]:
     yield f"exchanges {_counts(answer.get('exchanges'))}"
     yield f"accounts  {answer.get('accounts', 0)} ({_counts(answer.get('bands'))})"
     yield from _recognition(answer.get("recognition") or {}, float(answer.get("uptime_s") or 0))
+    for file in answer.get("region") or ():
+        age = f", {file['age_days']:.0f} days old" if file.get("age_days") is not None else ""
+        yield f"region    {file.get('file')}: {' and '.join(file.get('for', ()))}, {file.get('state')}{age}"
     yield f"words     {answer.get('grants', 0)} grants, {answer.get('blocks', 0)} blocks"
     audit = answer.get("audit") or {}
     yield f"audit     {audit.get('file') or 'none'}: {audit.get('written', 0)} lines, {audit.get('left_out', 0)} left out"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from guard.counting import count_strings, count_text, report_input, report_output
-from guard.problem import problem
+from guard.openai_shape import refusal
 from guard.reading import (
     MOST_CHOICES,
     ModelNames,
@@ -53,16 +53,6 @@ _FIELDS: dict[str, Literal["always", "stream", "at times", "tuned", "score", "bu
 }
 # Turns are made without the detour over ``Turn``'s own constructor: it takes as long as all the rest of a short message.
 _new = tuple.__new__
-_ERROR_TYPES = {
-    400: ("invalid_request_error", "invalid_request"),
-    401: ("authentication_error", "invalid_api_key"),
-    403: ("permission_error", "request_refused"),
-    404: ("invalid_request_error", "not_found"),
-    408: ("invalid_request_error", "request_timeout"),
-    413: ("invalid_request_error", "request_too_large"),
-    415: ("invalid_request_error", "unsupported_media_type"),
-    429: ("rate_limit_error", "rate_limit_exceeded"),
-}
 
 
 class OpenAIChat:
@@ -143,18 +133,7 @@ class OpenAIChat:
             report_output(usage.get("completion_tokens"), tally)
 
     def error(self, decision: Decision) -> bytes:
-        kind, code = _ERROR_TYPES.get(decision.status, ("server_error", "unavailable"))
-        return orjson.dumps(
-            {
-                "error": {
-                    "message": decision.public,
-                    "type": kind,
-                    "param": None,
-                    "code": code,
-                    "problem": problem(decision),
-                }
-            }
-        )
+        return orjson.dumps({"error": refusal(decision)})
 
     def error_event(self, decision: Decision) -> bytes:
         return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from unicodedata import category, normalize
 
 _ASCII = bytes(range(128))
+_ITSELF: dict[int, str] = {code: chr(code) for code in range(128)}
 _LONGEST_EXPANSION = 4
 # Looking up every character of a text takes as long as looking for one of them so many times less often.
 _REPLACED_COSTS = 16
@@ -37,8 +38,18 @@ _PARTS = re.compile(
 _MARKS_OF_PARTS = frozenset(
     map(chr, [*range(0x300, 0x346), *range(0x653, 0x656), *range(0x1100, 0x1200), 0x3099, 0x309A])
 )
+# Tags and variation selectors.
+_HIDING = frozenset(
+    map(chr, [*range(0xE0009, 0xE000E), *range(0xE0020, 0xE007F), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+)
+# Tags and variation selectors.
+_HIDING = frozenset(
+    map(chr, [*range(0xE0009, 0xE000E), *range(0xE0020, 0xE007F), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+)
 _TAGS = re.compile("[\U000e0009-\U000e000d\U000e0020-\U000e007e]")
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Different characters, in the order of the text.
+_Kinds = dict[str, None]
 
 
 def _pairs(foreign: str, latin: str) -> dict[str, str]:
@@ -67,18 +78,30 @@ def foreign(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
 
 
-def seen(text: str, beyond: str) -> str:
-    """``text`` as it is seen; ``beyond`` are its characters beyond ASCII."""
-    if not _MARKS_OF_PARTS.isdisjoint(beyond):
+def seen(text: str, kinds: _Kinds) -> tuple[str, _Kinds]:
+    """``text``, which has these characters beyond ASCII, as it is seen; and what has at least those that it has then."""
+    if not _MARKS_OF_PARTS.isdisjoint(kinds):
         text = _PARTS.sub(_composed, text)
-        beyond = foreign(text)
-    text = _replaced(text, beyond, _look)
-    return _PARTS.sub(_composed, text) if "\u3099" in text or "\u309a" in text else text
+        kinds = dict.fromkeys(foreign(text))
+    text, changes = _replaced(text, kinds, _look)
+    composed = "\u3099" in text or "\u309a" in text
+    if composed:
+        text = _PARTS.sub(_composed, text)
+    if text.isascii():
+        return text, {}
+    if composed or len(kinds) > _MOST_KINDS:
+        return text, dict.fromkeys(foreign(text))
+    return text, dict.fromkeys("".join([changes.get(c, c) for c in kinds]))
 
 
 def lettered(text: str) -> str:
     """``text`` with its characters beyond ASCII as letters of words: lower case, blanks for what is no letter, 0 for digits."""
-    return _replaced(text, foreign(text), _letter)
+    return _replaced(text, dict.fromkeys(foreign(text)), _letter)[0]
+
+
+def unhidden(kinds: _Kinds) -> bool:
+    """Whether none of these characters hides another text."""
+    return _HIDING.isdisjoint(kinds)
 
 
 def hidden(beyond: str) -> str:
@@ -93,20 +116,23 @@ def _composed(parts: re.Match[str]) -> str:
     return normalize("NFC", parts[0])
 
 
-def _replaced(text: str, beyond: str, new: Callable[[str], str]) -> str:
-    kinds = dict.fromkeys(beyond)
+def _replaced(text: str, kinds: _Kinds, new: Callable[[str], str]) -> tuple[str, dict[str, str]]:
+    """``text`` with a new one for each of its characters beyond ASCII, and which one for which that differ."""
     if len(kinds) > _MOST_KINDS:
         # No language needs as many, and each costs a look into Unicode's tables.
         kinds = dict.fromkeys(list(kinds)[:_MOST_KINDS])
         text = text.encode("utf-8", "ignore").decode()
     changes = {c: changed for c in kinds if (changed := new(c)) != c}
+    if not changes:
+        return text, changes
     made = "".join([changed.replace(c, "") for c, changed in changes.items()])
     # One after the other takes what one change makes for what another one looks for, if that can happen.
     if len(changes) * _REPLACED_COSTS > len(text) or not changes.keys().isdisjoint(made):
-        return text.translate({ord(c): changed for c, changed in changes.items()})
+        # A character that the table lacks costs five times as much as one that stands for itself.
+        return text.translate(_ITSELF | {ord(c): changes.get(c, c) for c in kinds}), changes
     for c, changed in changes.items():
         text = text.replace(c, changed)
-    return text
+    return text, changes
 
 
 @lru_cache(maxsize=8_192)

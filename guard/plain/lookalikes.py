@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _WORD = re.compile(r"[^\W\d_]+")
 _BEYOND = re.compile(r"[^\W\d_\x00-\x7f]")
@@ -64,10 +64,13 @@ class _Alphabet:
 _BOTH_WAYS = (_Alphabet(0x0400, 0x0530, _CYRILLIC), _Alphabet(0x0370, 0x0400, _GREEK))
 
 
-def undisguised(text: str, beyond: str) -> str:
-    """``text`` (already ``seen``) with disguised words in one alphabet; ``beyond`` are its characters beyond ASCII."""
-    if _ALIKE_LETTERS.isdisjoint(beyond):
-        return text
+def unalike(kinds: Iterable[str]) -> bool:
+    """Whether a text of these characters beyond ASCII is its own undisguised one, because none resembles a Latin letter."""
+    return _ALIKE_LETTERS.isdisjoint(kinds)
+
+
+def undisguised(text: str) -> str:
+    """``text`` (already ``seen``) with disguised words in one alphabet."""
     places = list(_beyond_ascii(text))
     words = Counter([text[start:end] for start, end in places])
     kinds = {word: _alphabet(word) for word in words}

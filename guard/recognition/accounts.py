@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
+from guard.standing import STANDING, standing
 from guard.types import Account
 
-MATURE_S = 30 * 86400.0
-"""The age at which an account has all of the standing that age gives."""
-STANDING = 0.5
 _LOOKED_AT = 64
+# So many accounts whose numbers follow each other share a block.
+_BLOCK = 32
+_UNSTATED = "0" * 16
 SETTLED_EXCHANGES = 10
 SETTLED_S = 3 * 86400.0
 """So much life before it first met a cluster gives an account a history of its own."""
@@ -35,10 +37,8 @@ class Known:
         "last_at",
         "network",
         "number",
-        "org",
         "passed_at",
-        "payment",
-        "signup",
+        "stated",
         "stopped_at",
         "verified",
     )
@@ -49,7 +49,8 @@ class Known:
         self.first_at = self.last_at = self.born = now
         self.dated = False
         self.verified = -1
-        self.payment = self.signup = self.org = 0
+        self.stated = b""
+        """Who pays, who signed up, whose it is, as the operator states it: the first eight bytes of each keyed hash. Empty: nothing."""
         self.count = 0
         self.asked = 0.0
         """The sum of its exchanges' content readings."""
@@ -71,12 +72,31 @@ class Known:
         self.granted = False
         """Whether it came under a grant when it was last seen."""
 
+    @property
+    def payment(self) -> int:
+        """64 bits that stand for who pays; 0: nobody states it."""
+        return int.from_bytes(self.stated[:8])
+
+    @property
+    def signup(self) -> int:
+        """Likewise for who signed up."""
+        return int.from_bytes(self.stated[8:16])
+
+    @property
+    def org(self) -> int:
+        """Likewise for the organisation."""
+        return int.from_bytes(self.stated[16:])
+
+    def state(self, payment: int, signup: int, org: int) -> None:
+        """Takes them up."""
+        self.stated = (
+            b"".join([value.to_bytes(8) for value in (payment, signup, org)]) if payment or signup or org else b""
+        )
+
     def standing(self, now: float) -> float:
         """0 to 1: half for age (a month makes it whole; guard's own first sight where nobody states a date), and as much again
         if verified: a verified account of yesterday is bought as easily as any."""
-        age = (now - self.born) / MATURE_S
-        half = 0.5 if age >= 1.0 else 0.5 * age if age > 0.0 else 0.0
-        return half + half if self.verified == 1 else half
+        return standing(self.born, now, verified=self.verified == 1)
 
     def of_standing(self, now: float) -> bool:
         """Whether it has enough standing to be left out where groups are looked for."""
@@ -91,13 +111,20 @@ class Known:
         return self.first_bearing_at - self.first_at >= SETTLED_S and self.count - self.bearing >= SETTLED_EXCHANGES
 
 
+COLUMNS = (*(name for name in Known.__slots__ if name != "stated"), "payment", "signup", "org")
+"""What is kept of an account over a restart."""
+
+
 class Accounts:
     """All accounts, by key and by number. At most ``most``: then the one seen least lately that is in no cluster goes."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._by_key: dict[str, Known] = {}
-        self._by_number: dict[int, Known] = {}
+        self._blocks: dict[int, list[Known | None]] = {}
+        """By number: a third of what a dictionary of all takes."""
+        self._queue: deque[Known] = deque()
+        """In the order in which they are looked at when room is made."""
         self.next = 1
         """The number of the next new one; none is ever given twice."""
 
@@ -105,11 +132,11 @@ class Accounts:
         return len(self._by_key)
 
     def __iter__(self) -> Iterator[Known]:
-        return iter(self._by_key.values())
+        return iter(self._queue)
 
     def spread(self, most: int) -> list[Known]:
         """About so many of them at most, spread evenly over all."""
-        return list(islice(self._by_key.values(), 0, None, max(1, len(self._by_key) // most)))
+        return list(islice(self._queue, 0, None, max(1, len(self._queue) // most)))
 
     def find(self, key: str) -> Known | None:
         """The record of an account; None: recognition has never met it."""
@@ -117,7 +144,8 @@ class Accounts:
 
     def number(self, number: int) -> Known | None:
         """Likewise by number; None: it has been forgotten since."""
-        return self._by_number.get(number)
+        block = self._blocks.get(number // _BLOCK)
+        return None if block is None else block[number % _BLOCK]
 
     def meet(self, account: Account, now: float) -> Known:
         """The record of an account, made where there was none, with what the operator states today."""
@@ -133,44 +161,65 @@ class Accounts:
             known.dated = True
         if verified is not None:
             known.verified = 1 if verified else 0
-        known.payment = _short(account.payment)
-        known.signup = _short(account.signup)
-        known.org = _short(account.org)
+        payment, signup, org = account.payment, account.signup, account.org
+        if payment or signup or org:
+            stated = bytes.fromhex((payment[:16] or _UNSTATED) + (signup[:16] or _UNSTATED) + (org[:16] or _UNSTATED))
+            if stated != known.stated:
+                known.stated = stated
+        elif known.stated:
+            known.stated = b""
         return known
 
     def add(self, known: Known) -> None:
-        """Takes up an account, in the place of what was known of it."""
+        """Takes up an account; where it is known, as what is known of it from now on."""
         before = self._by_key.get(known.key)
-        if before is not None:
-            del self._by_number[before.number]
-        self._by_key[known.key] = known
-        self._by_number[known.number] = known
+        if before is None:
+            self._by_key[known.key] = known
+            self._queue.append(known)
+        else:
+            self._unnumber(before)
+            for name in Known.__slots__:
+                setattr(before, name, getattr(known, name))
+            known = before
+        block = self._blocks.get(known.number // _BLOCK)
+        if block is None:
+            block = self._blocks[known.number // _BLOCK] = [None] * _BLOCK
+        block[known.number % _BLOCK] = known
         self.next = max(self.next, known.number + 1)
 
     def forget(self, key: str) -> bool:
-        """Forgets an account altogether; False: it was not known."""
+        """Forgets an account altogether; False: it was not known. O(accounts), for operators."""
         known = self._by_key.pop(key, None)
         if known is None:
             return False
-        del self._by_number[known.number]
+        self._unnumber(known)
+        self._queue.remove(known)
         return True
+
+    def _unnumber(self, known: Known) -> None:
+        block = self._blocks[known.number // _BLOCK]
+        block[known.number % _BLOCK] = None
+        if not any(block):
+            del self._blocks[known.number // _BLOCK]
 
     def _make_room(self) -> None:
         """Drops one of the longest-held: the first that no cluster holds and that was not seen since it was last passed over;
         where all are held, the one seen least lately. Amortised O(1)."""
-        passed = []
-        for _ in range(_LOOKED_AT):
-            key = next(iter(self._by_key))
-            known = self._by_key.pop(key)
+        queue = self._queue
+        for _ in range(min(_LOOKED_AT, len(queue))):
+            known = queue.popleft()
             if known.cluster == 0 and known.last_at <= known.passed_at:
-                del self._by_number[known.number]
+                self._drop(known)
                 return
             known.passed_at = known.last_at
-            self._by_key[key] = known
-            passed.append(known)
-        self.forget(min(passed, key=lambda known: (known.cluster != 0, known.last_at, known.number)).key)
+            queue.append(known)
+        passed = [queue.pop() for _ in range(min(_LOOKED_AT, len(queue)))]
+        passed.reverse()
+        least = min(passed, key=lambda known: (known.cluster != 0, known.last_at, known.number))
+        queue.extend([known for known in passed if known is not least])
+        self._drop(least)
 
-
-def _short(hashed: str) -> int:
-    """The first 64 bits of a keyed hash of 32 hex digits; 0: there is none."""
-    return int(hashed[:16], 16) if hashed else 0
+    def _drop(self, known: Known) -> None:
+        """Forgets one that is in the queue no more."""
+        del self._by_key[known.key]
+        self._unnumber(known)

@@ -36,10 +36,11 @@ MOST_CLUSTERS = 10_000
 """Beyond, the one that was silent longest goes."""
 SAME = 0.3
 """Share of a convicted group's accounts in one cluster that makes the group that cluster's."""
+SHARED = 0.2
+"""The share of a queue's exchanges that a second cluster must have, of the first one's, for both to be one."""
 NEWCOMER_EXCHANGES = 5
 _LATEST = 256
 _NEWCOMER = -1
-_GONE = -2
 FEWEST_SETTLED = 3
 PUBLIC = 0.25
 """The share of settled accounts among a family's first that makes it a public one."""
@@ -247,18 +248,13 @@ class Clusters:
         """
         whose: dict[int, int] = {}
         tally: Counter[int] = Counter()
-        for number in self._latest(family):
-            owner = whose.get(number, _GONE)
-            if owner == _GONE:
-                known = self._accounts.number(number)
-                if known is None:
-                    continue
+        for number, count in Counter(self._latest(family)).items():
+            known = self._accounts.number(number)
+            if known is not None:
                 owner = whose[number] = self._side(known, now)
-            tally[owner] += 1
+                tally[owner] += count
         accounts = Counter(whose.values())
-        owner, count = max(
-            ((c, n) for c, n in tally.items() if c > 0), key=lambda pair: (pair[1], -pair[0]), default=(0, 0)
-        )
+        owner, count = self._foremost(family, tally, accounts)
         before = self.traits.get(family.value, 0)
         cluster = self._held.get(owner)
         if cluster is not None and not self.public(family, now):
@@ -283,17 +279,35 @@ class Clusters:
             self.proven.discard(family.value)
         return False
 
+    def _foremost(self, family: Family, tally: Counter[int], accounts: Counter[int]) -> tuple[int, int]:
+        """The cluster that showed the trait most, and how often; 0: none did. Two that share what was found to be one queue, and
+        that nobody else shows, are one from now on."""
+        ranked = sorted(((count, -number) for number, count in tally.items() if number > 0), reverse=True)[:2]
+        if not ranked:
+            return 0, 0
+        count, owner = ranked[0][0], -ranked[0][1]
+        second, other = (ranked[1][0], -ranked[1][1]) if len(ranked) == 2 else (0, 0)
+        if family.convicted and owner in self._held and other in self._held:
+            all_of_them = sum(n for number, n in accounts.items() if number != _NEWCOMER)
+            if (
+                second >= SHARED * count
+                and min(accounts[owner], accounts[other]) >= FEWEST_ACCOUNTS
+                and count + second >= PURE * (sum(tally.values()) - tally[_NEWCOMER])
+                and accounts[owner] + accounts[other] >= PURE * all_of_them
+            ):
+                older, younger = sorted((owner, other))
+                self._merge(self._held.pop(younger), self._held[older])
+                for counter in (tally, accounts):
+                    counter[older] += counter.pop(younger)
+                return older, count + second
+        return owner, count
+
     def public(self, family: Family, now: float) -> bool:
-        """Whether several owners of their own were among the first to show the trait: then a queue may use it too, and it finds
-        groups, but it is nobody's mark. Owners of their own have standing; or they led a life and go on with it, and had the trait
-        a day before those who show it now were there."""
+        """Whether several owners of standing were among the first to show the trait: then a queue may use it too, and it finds
+        groups, but it is nobody's mark. A life that was led for days is no standing: a campaign's scouts lead one as well."""
         founders = [known for number in set(family.numbers) if (known := self._accounts.number(number)) is not None]
-        early = self._early(family, self._latest(family))
-        own = sum(
-            known.of_standing(now) or (known.number in early and known.settled(now) and now - known.last_at < LEAD_S)
-            for known in founders
-        )
-        return own >= FEWEST_SETTLED and own >= PUBLIC * len(founders)
+        standing = sum(known.of_standing(now) for known in founders)
+        return standing >= FEWEST_SETTLED and standing >= PUBLIC * len(founders)
 
     def _pure(self, cluster: Cluster, *, kept: bool) -> float:
         """The share of a family that must be the cluster's. Where the cluster is most of all traffic, what everybody shows is

@@ -7,7 +7,7 @@ It costs less than a kilobyte. A family with enough accounts behind it gets a *g
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from guard.recognition.groups import Group
 
@@ -130,17 +130,23 @@ class Families:
         """Takes up a family that was kept over a restart."""
         self._held[family.value] = family
 
-    def meet(self, value: int, number: int, now: float) -> Family | None:
-        """The same, made where this account is the one that makes it a family."""
-        family = self._held.get(value)
-        if family is None:
-            firsts = self.gate.passes(value, number, now)
-            if firsts is not None:
-                if len(self._held) >= self._most:
+    def meet(self, values: Iterable[int], number: int, now: float) -> list[Family]:
+        """The families of an exchange's traits, each made where this account is the one that makes it a family."""
+        held, met = self._held, []
+        for value in values:
+            family = held.get(value)
+            if family is None:
+                firsts = self.gate.passes(value, number, now)
+                if firsts is None:
+                    continue
+                if len(held) >= self._most:
                     self._make_room()
-                family = self._held[value] = Family(value, now)
+                family = held[value] = Family(value, now)
                 family.firsts.extend(firsts)
-        return family
+            family.count += 1
+            family.last_at = now
+            met.append(family)
+        return met
 
     def _make_room(self) -> None:
         """Drops a twentieth, the idlest of those without a group; then what has one goes back to the gate's mercy."""

@@ -13,6 +13,7 @@ from guard.samples import GIST, Baseline, Sample
 
 KEPT = 1_024
 """The latest exchanges that a group keeps."""
+HOPELESS_NATS = -14.0
 _NO_GIST = bytes(GIST)
 
 
@@ -38,7 +39,7 @@ class Observed(NamedTuple):
 class Group:
     """The latest exchanges of one family, and what was last made of them."""
 
-    __slots__ = ("due", "events", "seen", "weight")
+    __slots__ = ("due", "events", "few", "seen", "weight")
 
     def __init__(self, events: list[Observed]) -> None:
         self.events = events
@@ -46,6 +47,8 @@ class Group:
         """Exchanges since it became a group."""
         self.due = 16
         """It is weighed again when it has seen so many."""
+        self.few = False
+        """Whether it had too few accounts for a verdict when it was last due."""
         self.weight = 0.0
         """Its log-odds when it was last weighed."""
 
@@ -57,6 +60,10 @@ class Group:
         if len(events) > 2 * KEPT:
             del events[:-KEPT]
         return self.seen >= self.due
+
+    def put_off(self) -> None:
+        """Until when it need not be weighed again: what speaks plainly against a campaign is looked at less often."""
+        self.due = int(self.seen * (2.0 if self.weight < HOPELESS_NATS else 1.5))
 
 
 def sampling(

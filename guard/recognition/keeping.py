@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from guard.errors import StateError
-from guard.recognition.accounts import Known
+from guard.recognition.accounts import COLUMNS, Known
 from guard.recognition.clusters import Cluster
 from guard.recognition.families import Family
 from guard.recognition.groups import Group, Observed
@@ -47,7 +47,8 @@ MOST_EXCHANGES = 262_144
 """Of the groups' exchanges at most so many are kept, of each group the latest."""
 
 # Columns are the records' own fields, so that a field that is added is kept without a word here.
-_ACCOUNT = tuple(Known.__slots__)
+_ACCOUNT = COLUMNS
+_STATED = ("payment", "signup", "org")
 _CLUSTER = tuple(name for name in Cluster.__slots__ if name != "evidence")
 _FAMILY_ARRAYS = ("numbers", "times", "slots", "firsts")
 _FAMILY = tuple(name for name in Family.__slots__ if name not in {"group", *_FAMILY_ARRAYS})
@@ -235,9 +236,12 @@ class Restoring:
     def _accounts(self, piece: Piece) -> None:
         accounts, columns = self._recognition.accounts, piece["columns"]
         at, named = columns.index("number"), columns.index("key")
-        plan = _plan(Known(0, "", 0.0), columns)
+        stated = [columns.index(name) for name in _STATED]
+        plan = _plan(Known(0, "", 0.0), ["" if name in _STATED else name for name in columns])
         for row in piece["rows"]:
-            accounts.add(_filled(Known(int(row[at]), str(row[named]), 0.0), plan, row))
+            known = _filled(Known(int(row[at]), str(row[named]), 0.0), plan, row)
+            known.state(*[int(row[place]) for place in stated])
+            accounts.add(known)
         accounts.next = max(accounts.next, int(piece["next"]))
 
     def _usual(self, piece: Piece) -> None:

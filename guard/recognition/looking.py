@@ -21,6 +21,7 @@ COMMON_READING, PLAIN_READING = 0.35, 0.7
 STRANGE_AT = 10
 STRANGERS_HITS = 4
 SETTLED_HITS = 3
+RETRY_WINDOW_S = 600.0
 _MOST_NAMES = 65_536
 
 
@@ -53,12 +54,13 @@ TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
 class Lookout:
     """Looks exchanges up. What it reads is kept by ``Recognition``, which shares it."""
 
-    __slots__ = ("_accounts", "_ceilings", "_clusters", "_key", "_names", "_ring")
+    __slots__ = ("_accounts", "_ceilings", "_clusters", "_failed", "_key", "_names", "_ring")
 
     def __init__(self, accounts: Accounts, clusters: Clusters, ceilings: Ceilings, ring: Ring, key: HashKey) -> None:
         self._accounts, self._clusters, self._ceilings, self._ring = accounts, clusters, ceilings, ring
         self._key = key
         self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
+        self._failed: Recent[str, tuple[int, float]] = Recent(_MOST_NAMES)
 
     def look(self, exchange: Exchange, now: float, *, granted: bool = False) -> Held | None:
         """What is known of an exchange; None: nothing. Leaves an accepted account's in the ring, unless it is granted."""
@@ -66,9 +68,12 @@ class Lookout:
         if account.status != "accepted":
             return None
         known = self._accounts.meet(account, now)
-        self._clusters.seen += 1
-        known.count += 1
         known.last_at = now
+        failed = self._failed.get(account.key)
+        again = failed is not None and failed[0] == features.slot and now - failed[1] <= RETRY_WINDOW_S
+        if not again:
+            self._clusters.seen += 1
+            known.count += 1
         known.granted = granted
         if granted:
             return None
@@ -92,13 +97,15 @@ class Lookout:
                 stack ^= value & 0xFFFFFFFF
         suspicion = None
         if hits or known.cluster:
-            suspicion = self._suspect(known, hits, client, now)
+            suspicion = self._suspect(known, hits, client, now, again=again)
             if suspicion is not None and not known.stopped_at:
                 known.stopped_at = now
-            if suspicion is not None and suspicion.carried:
+            if suspicion is not None and suspicion.carried and not again:
                 number, carried = suspicion.cluster.number, suspicion.cluster.carried
                 for kind in dict.fromkeys(kind for kind, value in features.facets if traits.get(value) == number):
                     carried[kind] += 1
+        if again:
+            return None if suspicion is None else suspicion.held(known)
         # How plainly it asks for what a student model is taught with. A common phrase ("step by step") says nothing.
         readings = features.readings
         asked = plainly(max([reading for _, reading in readings])) if readings else 0.0
@@ -121,6 +128,12 @@ class Lookout:
             )
         )
         return None if suspicion is None else suspicion.held(known)
+
+    def failed(self, exchange: Exchange, now: float) -> None:
+        """It was not answered with 200: the same of the same account within ten minutes is a retry, and says nothing new. What
+        clients do of themselves when they are told to wait would else look like their owner's pace."""
+        if exchange.account.status == "accepted" and exchange.features.slot:
+            self._failed.put(exchange.account.key, (exchange.features.slot, now))
 
     def over(self, exchange: Exchange, now: float, *, enforced: bool) -> Over | None:
         """Whether what accounts without standing may take together is used up for this exchange, which would otherwise pass;
@@ -157,7 +170,7 @@ class Lookout:
             self._names.put(("network", network), known)
         return known
 
-    def _suspect(self, known: Known, hits: list[int], client: int, now: float) -> Suspicion | None:
+    def _suspect(self, known: Known, hits: list[int], client: int, now: float, *, again: bool) -> Suspicion | None:
         if known.cleared:
             return None
         if hits:
@@ -171,11 +184,12 @@ class Lookout:
                     hits.count(owner) < SETTLED_HITS or (known.cluster == 0 and known.number & MARK in cluster.firsts)
                 ):
                     return None
-                self._clusters.join(known, cluster, now)
-                known.client = client
-                cluster.fade(now)
-                cluster.last_at = now
-                cluster.taken += 1
+                if not again:
+                    self._clusters.join(known, cluster, now)
+                    known.client = client
+                    cluster.fade(now)
+                    cluster.last_at = now
+                    cluster.taken += 1
                 return Suspicion(cluster, True, settled, hits.count(owner))
         if known.cluster and member(known):
             cluster = self._clusters.number(known.cluster)
@@ -183,7 +197,7 @@ class Lookout:
             # another client: then the account is used by two, and one of them may be its owner.
             if cluster is not None and client == known.client and not known.settled(now):
                 cluster.fade(now)
-                cluster.taken += 1
+                cluster.taken += not again
                 return Suspicion(cluster, False, False)
         return None
 

@@ -21,12 +21,12 @@ from guard.recognition.baseline import MOST, Usual
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.families import FOUNDERS, Families, Family
-from guard.recognition.groups import Group, Observed, sampling
+from guard.recognition.groups import HOPELESS_NATS, Group, Observed, sampling
 from guard.recognition.looking import Lookout
 from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
-from guard.recognition.verdicts import FEWEST, Verdict, Weighing, owners
+from guard.recognition.verdicts import FEWEST, FEWEST_TIED, Verdict, Weighing, owners, prior
 from guard.samples import Baseline, Sample
 
 BASELINE_S = 3600.0
@@ -35,13 +35,12 @@ FEWEST_ACCOUNTS = 5
 TWINS = 12
 """So many latest exchanges at the same moments make two groups of one size the same."""
 FEWEST_CANDIDATES = 50
-HOPELESS_NATS = -14.0
 EXPLAINED = 0.25
 """The share of a convicted group's exchanges that must be one cluster's for the cluster to explain it."""
 RELEASE_NATS = -4.0
 """A family that was found to be one queue is held to be it until its log-odds fall below this."""
 _MOST_FAMILIES = 200_000
-_MOST_GROUPS = 512
+_MOST_GROUPS = 2_048
 _DROPPED = 32
 _TELLING_NATS = -6.0
 _SLICE = 256
@@ -80,9 +79,12 @@ class Recognition:
         """The hot path: what is known of an exchange."""
         self.over = lookout.over
         """The hot path: whether what accounts without standing may take together is used up."""
+        self.failed = lookout.failed
+        """DONE: it was not answered with 200."""
         self._groups: dict[int, Family] = {}
         self._to_weigh: dict[int, Family] = {}
         self._to_judge: dict[int, Family] = {}
+        self._chances = FEWEST_CANDIDATES
         self._weighed: dict[tuple[float, ...], Family] = {}
         """What this batch has weighed, by number and latest moments of its exchanges."""
         self.observer: Callable[[Family, Sample, Verdict], None] | None = None
@@ -118,6 +120,8 @@ class Recognition:
                 yield
         yield from self.ceilings.tick(now)
         self._weighed.clear()
+        if self._to_weigh:
+            self._chances = self.candidates
         while self._to_weigh:
             value = next(iter(self._to_weigh))
             family = self._to_weigh.pop(value)
@@ -139,21 +143,14 @@ class Recognition:
         if known is None:
             return
         linked = known.cluster != 0
-        families, to_weigh = self._families, self._to_weigh
-        shared = []
         values = array("Q")
         values.frombytes(observed.traits)
-        for value in values:
-            family = families.meet(value, number, at)
-            if family is None:
-                continue
-            shared.append(value)
-            family.count += 1
-            family.last_at = at
+        shared = self._families.meet(values, number, at)
+        for family in shared:
             group = family.group
             if group is not None:
                 if group.add(observed):
-                    to_weigh[value] = family
+                    self._to_weigh[family.value] = family
             elif len(family.numbers) < FOUNDERS:
                 family.numbers.append(number)
                 family.times.append(at)
@@ -167,8 +164,8 @@ class Recognition:
                 family.begin_anew()
             if linked and family.count >= family.purity_due:
                 family.purity_due = max(family.count + 2, int(family.count * 1.25))
-                self._to_judge[value] = family
-        self.ceilings.note(shared, number, at, fresh=not known.of_standing(at))
+                self._to_judge[family.value] = family
+        self.ceilings.note([family.value for family in shared], number, at, fresh=not known.of_standing(at))
 
     def _consider(self, family: Family, now: float) -> None:
         """Makes a group of a family that has enough accounts without standing behind it."""
@@ -201,8 +198,7 @@ class Recognition:
         group = family.group
         if group is None:
             return
-        # What speaks plainly against a campaign is looked at less often.
-        group.due = int(group.seen * (2.0 if group.weight < HOPELESS_NATS else 1.5))
+        group.put_off()
         if self._baseline is None or now >= self._baseline_due:
             self._baseline = yield from self._usual.working_out(self.accounts.spread(2 * MOST), now)
             self._baseline_due = now + BASELINE_S
@@ -211,11 +207,15 @@ class Recognition:
         same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
         twin = self._weighed.get(same)
         if twin is not None and not self.pardons and twin.group is not None:
-            group.weight, family.convicted = twin.group.weight, twin.convicted
+            group.few, group.weight, family.convicted = twin.group.few, twin.group.weight, twin.convicted
             return
         self._weighed[same] = family
         # Exchanges come in between slices.
         events = list(group.events)
+        if not family.convicted and not self._enough(events):
+            group.few, group.weight = True, HOPELESS_NATS
+            return
+        group.few = False
         taken = yield from sampling(events, self._weighable, self._baseline, now)
         if taken is None:
             return
@@ -226,7 +226,7 @@ class Recognition:
             members = [known for number in numbers if (known := self._weighable(number)) is not None]
             cleared, pardoned = self.pardons.over(family.value, members, now)
         spoken = self.pardons.spoken
-        verdict = yield from self._weighing.weighing(taken, self.candidates, cleared)
+        verdict = yield from self._weighing.weighing(taken, self._chances, cleared)
         apart: set[int] = set()
         if verdict.band >= 2:
             apart = outsiders(events, family.value)
@@ -247,7 +247,7 @@ class Recognition:
                 number
                 for number in pardoned
                 if (kinds := self.pardons.kinds_of(number)) <= cleared
-                or self._weighing.weigh(taken, self.candidates, kinds).band >= 2
+                or self._weighing.weigh(taken, self._chances, kinds).band >= 2
             )
             cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart)
             family.convicted = cluster.number if cluster is not None else 0
@@ -260,8 +260,8 @@ class Recognition:
     ) -> Generator[None, None, set[int]]:
         """The numbers of the accounts that only share a convicted group with a cluster that explains it.
 
-        A queue that uses a public prompt makes whatever shows the prompt look like one operator's. So those that are not yet the
-        cluster's must look like it without the cluster's exchanges; what is too few to be weighed joins by its traits.
+        A queue that uses a public prompt makes whatever shows the prompt look like one operator's. So where those that are not yet
+        the cluster's are enough to be weighed, their exchanges must not speak against it by themselves.
         """
         whose = Counter(
             known.cluster
@@ -279,8 +279,31 @@ class Recognition:
         taken = yield from sampling(rest, self._weighable, self._baseline, now)
         if taken is None or owners(taken) < FEWEST:
             return set()
-        verdict = yield from self._weighing.weighing(taken, self.candidates, cleared)
-        return set() if verdict.band >= 2 else {event.number for event in rest}
+        verdict = yield from self._weighing.weighing(taken, self._chances, cleared)
+        return set() if verdict.nats > prior(self._chances) else {event.number for event in rest}
+
+    def _enough(self, events: Sequence[Observed]) -> bool:
+        """Whether there are accounts enough for a verdict (``verdicts.owners``): two thirds of all groups have too few."""
+        first: dict[int, int] = {}
+        for event in events:
+            first.setdefault(event.number, event.network)
+        if len(first) < FEWEST_TIED:
+            return False
+        paid: set[int] = set()
+        fresh: list[int] = []
+        for number, network in first.items():
+            known = self._weighable(number)
+            if known is None:
+                continue
+            if known.payment in paid:
+                return True
+            if known.payment:
+                paid.add(known.payment)
+            if not known.of_standing(events[-1].at):
+                fresh.append(network)
+        networks = Counter(fresh)
+        unknown = networks.pop(0, 0)
+        return max(unknown + len(networks), *networks.values(), 0) >= FEWEST
 
     def _weighable(self, number: int) -> Known | None:
         """An account whose exchanges count when a group is weighed; None: it is forgotten, or has a grant."""
@@ -304,8 +327,9 @@ class Recognition:
 
     @property
     def candidates(self) -> int:
-        """How many groups are live: so many chances to be wrong. Some ten traits find the same group."""
-        return max(FEWEST_CANDIDATES, len(self._groups) // 8)
+        """How many groups could be convicted: so many chances to be wrong. Some ten traits find the same group."""
+        live = sum(family.group is not None and not family.group.few for family in self._groups.values())
+        return max(FEWEST_CANDIDATES, live // 8)
 
     def _judge_all(self, events: Sequence[Observed]) -> None:
         """All families that these exchanges belong to are looked at for traits."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from guard.contracts import GroupSignal
 from guard.samples import Sample
+from guard.standing import STANDING
 from guard.types import Evidence
 
 RISK = 0.01
@@ -96,7 +97,7 @@ class Weighing:
         if cleared:
             sums = {kind: min(total, 0.0) if kind in cleared else total for kind, total in sums.items()}
             evidence = [one for one in evidence if one.nats < 0.0 or one.group not in cleared]
-        nats = -log(max(1, candidates) / RISK)
+        nats = prior(candidates)
         strong = 0
         strong_costly = False
         for kind, total in sums.items():
@@ -112,13 +113,18 @@ class Weighing:
         return Verdict(nats, band, tuple(evidence))
 
 
+def prior(candidates: int) -> float:
+    """The log-odds of one of so many candidates before anything is known of it."""
+    return -log(max(1, candidates) / RISK)
+
+
 def owners(sample: Sample) -> int:
     """How many accounts without standing speak for one operator.
 
     A few keys behind one address are somebody's own, and a handful of such owners who use the same prompt are no campaign: so it
     is the networks that count, or the accounts on the one that has most, whichever is more. An unknown network is one by itself.
     """
-    fresh = np.flatnonzero(sample.standing < 0.5)
+    fresh = np.flatnonzero(sample.standing < STANDING)
     first = np.unique(sample.account, return_index=True)[1][fresh]
     networks = sample.network[first]
     known = networks[networks != 0]

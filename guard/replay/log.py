@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from guard.errors import ExchangeLogError
+from guard.identity import possible_owners
 from guard.types import AccountFacts
 
 # How far the clocks of a gateway's workers may disagree. Beyond it lines are out of order.
@@ -35,6 +36,7 @@ _ACCOUNT = (
     ("payment", _TEXT, "text"),
     ("signup", _TEXT, "text"),
     ("org", _TEXT, "text"),
+    ("owner_country", (str, dict), "text or an object"),
 )
 _PEER = (
     ("ip", _TEXT, "text"),
@@ -124,6 +126,8 @@ def facts(account: Mapping[str, Any], n: int) -> AccountFacts:
     created = stated.get("created")
     if created is not None and not 0 <= created < _LATEST_S:
         raise ExchangeLogError(n, f"account.created is {created:.6g}; it must be seconds since 1970 (not milliseconds)")
+    if not possible_owners(stated.get("owner_country")):
+        raise ExchangeLogError(n, "account.owner_country must be a country, or percents by country")
     return AccountFacts(id=account["id"], **stated)
 
 

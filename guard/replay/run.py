@@ -11,27 +11,32 @@ order and the client's name of itself count (a record blanks values); how the re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
 
+from guard import countries
 from guard.addresses import Addresses
 from guard.call import NOT_PROTECTED
 from guard.errors import BadExchange, ExchangeLogError
 from guard.fingerprint import load
 from guard.hashing import REPLAY_KEY, HashKey
+from guard.identity import owners
+from guard.origin import FACTS, Origin, Said, as_shown, compared, peer_from
 from guard.pipeline import Guard
 from guard.recent import Recent
 from guard.replay.log import Logged, facts, headers, peer_facts
 from guard.settings import Policy
 from guard.types import UNKNOWN, Account, AccountFacts, Call, Decision, Exchange, Peer, Receipt, Route, Usage
+from guard.understanding import Asked
 from guard.unjudged import faulty
 
 # What a route, a client stack or a peer came to is remembered for this many distinct ones.
 _REMEMBERED = 16_384
 _ACCOUNTS = 131_072
+_MOST_SOURCES = 16
 _HEX = frozenset("0123456789abcdef")
 _NEVER_ASKED = Usage(0, 0, 0, False, False, forwarded=False)
 # What says how a message was framed: of no account here, or replaced by what any sound frame says, because the name's
@@ -107,9 +112,12 @@ class Replay:
 
     def decide(self, logged: Logged) -> Outcome:
         """Decides one line and settles it. Raises ``ExchangeLogError`` for a line that can't be replayed."""
+        return self.decide_met(logged, self.meet(logged))
+
+    def decide_met(self, logged: Logged, met: Met) -> Outcome:
+        """``decide`` of a line that ``meet`` or ``meet_all`` has seen. Lines are decided in their order, each once."""
         now = logged.at
-        account = self._account(logged)
-        exchange = self._exchange(logged, account)
+        account, exchange = met
         self._due(now)
         if exchange is None:
             return Outcome(logged.n, logged.account["id"], account, _PASSED, False, logged.status != 0)
@@ -123,9 +131,43 @@ class Replay:
 
     def exchange(self, logged: Logged) -> Exchange | None:
         """What guard is to decide; None: the policy doesn't protect that path. Raises ``ExchangeLogError`` likewise."""
-        return self._exchange(logged, self._account(logged))
+        return self.meet(logged).exchange
 
-    def _exchange(self, logged: Logged, account: Account) -> Exchange | None:
+    def meet(self, logged: Logged) -> Met:
+        """Whose a line is and what was asked. Raises ``ExchangeLogError`` likewise."""
+        met = self.meet_all((logged,))[0]
+        if isinstance(met, ExchangeLogError):
+            raise met
+        return met
+
+    def meet_all(self, lines: Sequence[Logged]) -> list[Met | ExchangeLogError]:
+        """What ``meet`` makes of lines in their order, or raises: together they cost far less (``understanding.py``)."""
+        found: list[Met | ExchangeLogError] = []
+        waiting: list[tuple[int, Asked]] = []
+        for logged in lines:
+            try:
+                account = self._account(logged)
+                asked = self._asked(logged, account)
+            except ExchangeLogError as error:
+                found.append(error)
+                continue
+            if type(asked) is Asked:
+                waiting.append((len(found), asked))
+            elif type(asked) is _Unread:
+                # It is read and fingerprinted at once: after those that came before it.
+                self._understand(waiting, found)
+                asked = self.guard.read(*asked)
+            found.append(Met(account, asked if isinstance(asked, Exchange) else None))
+        self._understand(waiting, found)
+        return found
+
+    def _understand(self, waiting: list[tuple[int, Asked]], found: list[Met | ExchangeLogError]) -> None:
+        exchanges = self.guard.understanding.many([asked for _, asked in waiting])
+        for (place, asked), exchange in zip(waiting, exchanges, strict=True):
+            found[place] = Met(asked.account, exchange)
+        waiting.clear()
+
+    def _asked(self, logged: Logged, account: Account) -> Exchange | Asked | _Unread | None:
         call, fault = self._met(logged)
         if call is None:
             return None
@@ -137,10 +179,10 @@ class Replay:
         features = load(logged.request["features"], logged.n)
         if call.route.dialect not in self.guard.dialects:
             # No API is known for the path, or it has a flat price, whatever was asked there.
-            return self.guard.read(call, account, b"")
+            return _Unread(call, account, b"")
         return Exchange(account, call.peer, call.path, features)
 
-    def _body(self, call: Call, account: Account, logged: Logged) -> Exchange:
+    def _body(self, call: Call, account: Account, logged: Logged) -> Exchange | Asked | _Unread:
         body = logged.request["body"]
         guard = self.guard
         bounds = self.policy.body
@@ -152,9 +194,9 @@ class Replay:
             or call.route.dialect not in guard.dialects
         ):
             # What might break a bound of the BODY phase goes through the whole of it; anything else is parsed already.
-            return guard.read(call, account, logged.plain or orjson.dumps(body))
+            return _Unread(call, account, logged.plain or orjson.dumps(body))
         try:
-            return guard.understand(call, account, body)
+            return guard.understanding.asked(call, account, body)
         except BadExchange as fault:
             return faulty(call, account, fault)
 
@@ -212,20 +254,35 @@ class Replay:
         if peer is None:
             known = peer_facts(stated, logged.n)
             address = self._addresses.read(known.get("ip", "")) if "ip" in known else None
-            country = known.get("country", "").strip().upper()
             asn = known.get("asn", 0)
-            peer = Peer(
-                address.text if address else UNKNOWN,
+            said = Said(
+                "header",
+                tuple(fact for fact in FACTS if fact in known),
+                countries.country(known.get("country")),
+                (),
+                asn if 0 < asn < 1 << 32 else 0,
+                (kind,) if (kind := known.get("asn_kind", "").strip().lower()) else (),
+            )
+            where = address.text if address else UNKNOWN
+            peer = peer_from(
+                self._origin(stated.get("sources"), said, where),
+                where,
                 address.network if address else UNKNOWN,
-                country if len(country) == 2 and country.isalnum() and country != "XX" else UNKNOWN,
-                asn if 0 < asn < 1 << 32 else None,
-                known.get("asn_kind", "").strip().lower() or UNKNOWN,
-                known.get("ja4", ""),
+                ja4=known.get("ja4", ""),
                 hop=True,
                 subnet=_subnet(stated.get("network")),
             )
             self._peers.put(key, peer)
         return peer
+
+    def _origin(self, recorded: object, header: Said, address: str) -> Origin:
+        """What was compared: as guard has recorded it, else what the log states and what the policy's files say today."""
+        said = [as_shown(one) for one in recorded[:_MOST_SOURCES]] if isinstance(recorded, list) else []
+        if said and None not in said:
+            return compared(tuple(one for one in said if one is not None))
+        if self.guard.region.active:
+            return self.guard.region.origin(address, header)
+        return compared((header,))
 
     def _usage(self, receipt: Receipt, logged: Logged) -> Usage:
         """What the exchange came to, as far as the log knows. What it doesn't know stays charged as it was reserved."""
@@ -241,6 +298,21 @@ class Replay:
                 reserved = self.policy.default_output_tokens * max(1, features.choices)
             sent = reserved if status == 200 else 0
         return Usage(status, features.input_tokens if received < 0 else received, sent, reported, complete=True)
+
+
+class Met(NamedTuple):
+    """Whose a line is, and what guard is to decide; None: the policy doesn't protect that path."""
+
+    account: Account
+    exchange: Exchange | None
+
+
+class _Unread(NamedTuple):
+    """A request whose body goes through the whole of the BODY phase."""
+
+    call: Call
+    account: Account
+    plain: bytes
 
 
 class _Met(NamedTuple):
@@ -265,7 +337,7 @@ def _as_recorded(facts: AccountFacts, n: int) -> Account:
     key, payment, signup, org = stated
     names = frozenset({f"account:{key}", f"org:{org}"} if org else {f"account:{key}"})
     return Account(key, created=facts.created, tier=facts.tier, verified=facts.verified, country=facts.country, payment=payment,
-                   signup=signup, org=org, names=names)  # fmt: skip
+                   signup=signup, org=org, names=names, owners=owners(facts.owner_country))  # fmt: skip
 
 
 def _subnet(stated: object) -> int:

@@ -18,12 +18,12 @@ import numpy as np
 
 from guard.likelihoods import holders
 from guard.samples import NOTHING, Sample, Weighed
+from guard.standing import STANDING
 
 _NATS = -8.0
 _MOST_SHARE = 0.8
 _SOME_SHARE = 0.5
 _FEW = 12
-_ENOUGH = 0.5
 
 
 class OneOwner:
@@ -38,7 +38,7 @@ class OneOwner:
         org = int(holders(sample.org).max(initial=0)) / accounts
         if org >= _MOST_SHARE:
             return Weighed(_NATS, f"{org:.0%} of the accounts are one organisation's")
-        settled = int(np.count_nonzero(sample.standing >= _ENOUGH)) / accounts
+        settled = int(np.count_nonzero(sample.standing >= STANDING)) / accounts
         if settled <= 0.5:
             return NOTHING
         payment = max(org, int(holders(sample.payment).max(initial=0)) / accounts)

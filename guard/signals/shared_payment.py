@@ -18,12 +18,12 @@ from math import log
 
 from guard.likelihoods import holders, log_mean
 from guard.samples import NOTHING, Sample, Weighed
+from guard.standing import STANDING
 
 _WAYS = (0.15, 0.4, 0.8)
 _LEAST_CHANCE = 0.05
 _ONE_OWNER = 0.8
 _CUSTOMER = 0.1
-_ENOUGH = 0.5
 _FEWEST = 4
 
 
@@ -38,7 +38,7 @@ class SharedPayment:
             return Weighed(0.0, "one payer for all: an organisation")
         if int(holders(sample.org).max(initial=0)) >= _ONE_OWNER * accounts:
             return Weighed(0.0, "one organisation")
-        payers = holders(sample.payment[sample.standing < _ENOUGH])
+        payers = holders(sample.payment[sample.standing < STANDING])
         stated = int(payers.sum())
         if stated < _FEWEST:
             return NOTHING

@@ -18,8 +18,8 @@ from math import log
 import numpy as np
 
 from guard.samples import Sample, Weighed
+from guard.standing import STANDING
 
-_ENOUGH = 0.5
 _PER_SHARE = 6.0
 _MOST = 1.0
 
@@ -31,7 +31,7 @@ class Standing:
 
     def weigh(self, sample: Sample) -> Weighed:
         accounts = max(1, sample.accounts)
-        with_standing = int(np.count_nonzero(sample.standing >= _ENOUGH))
+        with_standing = int(np.count_nonzero(sample.standing >= STANDING))
         share = with_standing / accounts
         # Half an account more of each, so that a few accounts without standing are no surprise.
         without = (accounts - with_standing + 0.5) / (accounts + 1.0)

@@ -20,10 +20,10 @@ from math import lgamma
 import numpy as np
 
 from guard.samples import NOTHING, Sample, Weighed
+from guard.standing import STANDING
 
 _YOUNG_S = 14 * 86400.0
 _SETTLED_IN_S = 21 * 86400.0
-_ENOUGH = 0.5
 _POOL = (4.0, 1.0)
 _WORTH = 4.0
 
@@ -35,7 +35,7 @@ class YoungAccounts:
 
     def weigh(self, sample: Sample) -> Weighed:
         baseline = sample.baseline
-        fresh = sample.standing < _ENOUGH
+        fresh = sample.standing < STANDING
         if sample.now - baseline.since < _SETTLED_IN_S:
             # Guard's own first sight of an account says nothing yet.
             fresh &= sample.dated

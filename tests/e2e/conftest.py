@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -208,4 +208,18 @@ def http(request: pytest.FixtureRequest) -> str:
 def deployment(framework: str, http: str, tmp_path: Path) -> Iterator[Deployment]:
     running = Deployment(framework, http, tmp_path)
     yield running
+    running.close()
+
+
+@pytest.fixture
+def behind(http: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Serves any app with guard round it, under each HTTP parser: (app, policy) → URL."""
+    running = Deployment("starlette", http, tmp_path)
+
+    def serve(app: ASGIApp, policy: str = ROOMY) -> str:
+        path = tmp_path / "guard.toml"
+        path.write_text(policy)
+        return running.serve(GuardMiddleware(app, policy=path))
+
+    yield serve
     running.close()

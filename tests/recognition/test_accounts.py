@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -119,3 +120,51 @@ def test_who_was_seen_least_lately_goes_first() -> None:
         accounts.meet(account("old customer"), NOW + n).last_at = NOW + n
 
     assert accounts.find(old.key) is old
+
+
+def test_a_newcomer_costs_the_same_however_many_came_before() -> None:
+    """With room for fifty thousand and all of it taken; a dictionary's front, where so many have gone, is not gone through."""
+    accounts = Accounts(50_000)
+    for n in range(50_000):
+        accounts.meet(account(f"{n:x}"), NOW)
+
+    def newcomers(first: int) -> float:
+        begun = time.process_time()
+        for n in range(first, first + 1_000):
+            accounts.meet(account(f"{n:x}"), NOW)
+        return time.process_time() - begun
+
+    times = [newcomers(50_000 + 1_000 * turn) for turn in range(10)]
+    assert sum(times) < 1.0
+    assert len(accounts) == 50_000
+
+
+@pytest.mark.parametrize(
+    "stated", [("payment",), ("signup",), ("org",), ("signup", "org"), ("payment", "signup", "org")]
+)
+def test_what_is_stated_is_told_apart(stated: tuple[str, ...]) -> None:
+    """64 bits of each hash; what is not stated is 0."""
+    hashes = {"payment": "ab" * 16, "signup": "0c" * 16, "org": "ff" * 16}
+    known = Accounts(10).meet(account("a", **{name: hashes[name] for name in stated}), NOW)
+
+    for name, hashed in hashes.items():
+        assert getattr(known, name) == (int(hashed[:16], 16) if name in stated else 0)
+
+
+def test_an_account_that_is_taken_up_again_replaces_what_was_known_of_it() -> None:
+    """As when verdicts are read after findings: one record, found by its key and by its new number only."""
+    accounts = Accounts(10)
+    before = accounts.meet(account("a"), NOW)
+    others = [accounts.meet(account(f"{n}"), NOW) for n in range(5)]
+    again = Known(77, before.key, NOW)
+    again.cluster = 3
+    number = before.number
+    accounts.add(again)
+
+    found = accounts.find(before.key)
+    assert found is accounts.number(77)
+    assert found is not None
+    assert (found.cluster, found.number) == (3, 77)
+    assert accounts.number(number) is None
+    assert [known.key for known in accounts] == [before.key, *[known.key for known in others]]
+    assert accounts.next == 78

@@ -262,3 +262,23 @@ def test_there_are_never_more_clusters_than_fit(scene: Scene, monkeypatch: pytes
     assert found[0] not in list(scene.clusters)
     assert {known.cluster for known in crews[0]} == {0}
     assert all(known.cluster for crew in crews[1:] for known in crew)
+
+
+def test_two_clusters_that_share_a_queue_become_one(scene: Scene) -> None:
+    """Found apart, by two templates; a third queue, of both and of nobody else, makes one of them. What is merely shared does not."""
+    ours, theirs = scene.people(20), scene.people(20)
+    first, second = scene.convict(scene.family(ours)), scene.convict(scene.family(theirs))
+    assert first.number != second.number
+    both = scene.family([*ours, *theirs])
+    outside = scene.family([*ours, *theirs, *scene.people(10, age_days=90.0)])
+    outside.convicted = first.number
+
+    assert not scene.judge(both)
+    assert not scene.judge(outside)
+    assert [cluster.name for cluster in scene.clusters] == [first.name, second.name]
+
+    both.convicted = second.number
+    scene.judge(both)
+    assert [cluster.name for cluster in scene.clusters] == [first.name]
+    assert {known.cluster for known in [*ours, *theirs]} == {first.number}
+    assert scene.clusters.traits[both.value] == first.number

@@ -190,7 +190,7 @@ def test_a_grant_to_an_organisation_lets_all_its_accounts_go(found: Recognition)
     key = town.KEY.identifier("org", b"acme")
     for known in found.accounts:
         if known.cluster:
-            known.org = int(key[:16], 16)
+            known.state(0, 0, int(key[:16], 16))
     assert mercy.release(found, f"org:{key}") == 40
     assert [cluster.linked for cluster in found.clusters] == [0]
 

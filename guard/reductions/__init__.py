@@ -1,0 +1,1 @@
+"""How requests and answers of each dialect are reduced, one file each."""
