@@ -40,8 +40,8 @@ LAYERS: dict[int, set[str]] = {
         "compiled", "answering", "understanding", "pipeline", "pacing", "health", "control", "installation",
     },
     5: {
-        "background", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
-        "demo", "cli", "__init__", "__main__",
+        "background", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "asked", "outstanding", "asking", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
+        "demo", "bench", "cli", "__init__", "__main__",
     },
 }  # fmt: skip
 NAMES = {
@@ -82,13 +82,14 @@ FOREIGN: dict[str, set[str | int]] = {
     "pydantic_core": {"wording"},
     "limits": {"quantities"},
     "prometheus_client": {"metrics"},
+    "matplotlib": {"bench"},
     "hyperscan": {"scanning"},
     "maxminddb": {"geo"},
     "numpy": {"samples", "sketch", "likelihoods", "signals", "recognition", "calibration"},
 }
 # The pipeline and its edge: what they catch is recorded and answered. The responder and the admission run the
 # operator's callable; eager hands what it catches on to a coroutine.
-MAY_CATCH_ALL = {"pipeline", "understanding", "middleware", "responder", "eager", "admission"}
+MAY_CATCH_ALL = {"pipeline", "understanding", "middleware", "responder", "eager", "admission", "asking"}
 TOP_LEVEL = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "guard", "tests", "examples", "benchmarks"}
 BUILT = ("*.egg-info", "build", "dist", "guard-state", "__pycache__")
 MOST_LINES = 400
