@@ -277,6 +277,11 @@ async def test_a_challenge_says_where_to_go() -> None:
     assert endpoint.bodies == []
 
 
+def working() -> int:
+    """The tasks there are but one that comes and goes: what guard's own tick waits in."""
+    return sum(getattr(task.get_coro(), "__qualname__", "") != "Event.wait" for task in asyncio.all_tasks())
+
+
 @pytest.mark.anyio
 async def test_aborted_streams_leave_nothing_behind() -> None:
     """Reduced, told and paced, and cut off at any point: every slot is free again, and what was sent is charged."""
@@ -294,7 +299,7 @@ async def test_aborted_streams_leave_nothing_behind() -> None:
     app = guarded(streams, '{ degrade = ["reasoning", "pace"], tokens_per_s = 1000, notice = "body" }')
     await ask(app, {**ASK, "max_tokens": 1})
     await asyncio.sleep(0)
-    tasks = len(asyncio.all_tasks())
+    tasks = working()
     for steps in range(0, 60, 3):
         connection = connect(app)
         running = asyncio.ensure_future(connection.run())
@@ -309,4 +314,5 @@ async def test_aborted_streams_leave_nothing_behind() -> None:
     assert app.installation.guard.store.counts()["slots_in_use"] == 0  # type: ignore[attr-defined]
     for _ in range(3):
         await asyncio.sleep(0)
-    assert len(asyncio.all_tasks()) == tasks
+    assert working() == tasks
+    assert len(asyncio.all_tasks()) <= tasks + 1
