@@ -7,6 +7,7 @@ had asked for a path that nobody protects.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -130,8 +131,7 @@ async def say(asked: Question, status: int, text: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if status in _CLOSING:
         headers.append((b"connection", b"close"))
-    body = b'{"status":"%b"}' % text.encode().replace(b'"', b"'")
-    await answer(asked, status, headers, body)
+    await answer(asked, status, headers, json.dumps({"status": text}).encode())
 
 
 async def answer(asked: Question, status: int, headers: _Headers, body: bytes = b"") -> None:

@@ -78,6 +78,14 @@ class Conversations:
                 return BadExchange(404, "not_received", _NOT_FOUND, private)
         return None
 
+    def forget(self, account: str) -> int:
+        """Forgets whose an account's ids are, so that nobody may name them; how many. O(ids)."""
+        mark = self._mark(account)
+        theirs = [place for place in self._bound if (self._bound.peek(place) or 0) >> _HOUR_BITS == mark]
+        for place in theirs:
+            self._bound.drop(place)
+        return len(theirs)
+
     def pieces(self) -> Iterator[dict[str, Any]]:
         """What is held, as plain data for ``restore``, piece by piece, about a millisecond each."""
         rows: list[tuple[int, int]] = []

@@ -320,6 +320,7 @@ class Guard:
             + self._scoring.erase(key)
             + self.identities.erase(key)
             + mercy.erase(self.recognition, key)
+            + self.conversations.forget(key)
             + self.region.travel.forget(key)
             for key in meant
         )

@@ -152,6 +152,8 @@ class AnswerRewriter:
                 return frame
             # Some servers write NaN, and some clients read it: what can't be looked into does not pass.
             raise Irreducible("an event is no JSON") from None
+        if type(event) is list and self._events is not None:
+            raise Irreducible("an event is a list")
         if type(event) is not dict:
             return frame
         changed = self._events.reduce(event) if self._events is not None else None

@@ -73,6 +73,20 @@ def test_the_first_receiver_keeps_it() -> None:
     assert not passes(known, MALLORY, "resp_1")
 
 
+def test_what_is_erased_is_nobodys() -> None:
+    """An account that is forgotten can't go on with what it received, nor can anybody else; others' ids stay."""
+    known = watched()
+    known.bind(ALICE, "resp_1", NOW)
+    known.bind(ALICE, "resp_2", NOW)
+    known.bind(MALLORY, "resp_3", NOW)
+
+    assert known.forget(ALICE) == 2
+    assert len(known) == 1
+    assert not passes(known, ALICE, "resp_1")
+    assert not passes(known, MALLORY, "resp_2")
+    assert passes(known, MALLORY, "resp_3")
+
+
 def test_upper_and_lower_case_are_one_id() -> None:
     """A path is compared in lower case, and so is a body."""
     known = watched()

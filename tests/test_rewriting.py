@@ -161,6 +161,8 @@ def test_what_cannot_be_read_is_irreducible() -> None:
         whole.feed(b"x" * 1_001)
     with pytest.raises(Irreducible):
         rewriter().feed(b'data: {"choices":[{"logprobs":{"content":[{"logprob":NaN}]}}]}\n\n')
+    with pytest.raises(Irreducible):
+        rewriter().feed(b'data: [{"choices":[{"logprobs":{"content":[]}}]}]\n\n')
 
 
 def test_a_request_without_a_body_stays_without() -> None:

@@ -35,7 +35,7 @@ from guard.recognition.recognition import Recognition
 from guard.samples import Baseline
 from guard.types import Evidence
 
-VERSION = 1
+VERSION = 2
 Piece = dict[str, Any]
 
 _ROWS = 200

@@ -71,7 +71,10 @@ class Lookout:
         known.last_at = now
         failed = self._failed.get(account.key)
         again = failed is not None and failed[0] == features.slot and now - failed[1] <= RETRY_WINDOW_S
-        if not again:
+        if again:
+            # One failure excuses one retry: what is answered is not sent again for nothing.
+            self._failed.drop(account.key)
+        else:
             self._clusters.seen += 1
             known.count += 1
         known.granted = granted
@@ -134,6 +137,10 @@ class Lookout:
         clients do of themselves when they are told to wait would else look like their owner's pace."""
         if exchange.account.status == "accepted" and exchange.features.slot:
             self._failed.put(exchange.account.key, (exchange.features.slot, now))
+
+    def forget(self, account: str) -> None:
+        """Forgets what of an account was not answered. ``account``: its key."""
+        self._failed.drop(account)
 
     def over(self, exchange: Exchange, now: float, *, enforced: bool) -> Over | None:
         """Whether what accounts without standing may take together is used up for this exchange, which would otherwise pass;

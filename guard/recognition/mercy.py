@@ -66,6 +66,7 @@ def erase(recognition: Recognition, key: str) -> bool:
     for cluster in recognition.clusters:
         cluster.bystanders.discard(known.number)
     recognition.ceilings.forget(known.number)
+    recognition.forget(key)
     return recognition.accounts.forget(key)
 
 

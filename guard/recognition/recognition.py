@@ -81,6 +81,7 @@ class Recognition:
         """The hot path: whether what accounts without standing may take together is used up."""
         self.failed = lookout.failed
         """DONE: it was not answered with 200."""
+        self.forget = lookout.forget
         self._groups: dict[int, Family] = {}
         self._to_weigh: dict[int, Family] = {}
         self._to_judge: dict[int, Family] = {}

@@ -73,21 +73,24 @@ def test_one_trait_alone_convicts_nobody() -> None:
 
 
 def test_a_retry_says_nothing_new() -> None:
-    """What a client sends again of itself, within ten minutes of being refused, is held likewise and counted once."""
+    """What a client sends again of itself, within ten minutes of being refused, is held likewise and counted once; what was answered
+    meanwhile, what is another text and what comes later counts."""
     town, at = convicted()
     one = exchange(account("newcomer"), "template a", "template b", slot=77)
     held = town.look(one, at)
     (cluster,) = town.clusters
     waiting, taken, seen = len(town.ring), cluster.taken, town.clusters.seen
-    town.failed(one, at)
 
     for n in range(1, 4):
+        town.failed(one, at + n - 1)
         assert town.look(one, at + n) == held is not None
     assert (len(town.ring), cluster.taken, town.clusters.seen) == (waiting, taken, seen)
 
-    town.look(exchange(account("newcomer"), "template a", "template b", slot=78), at + 5.0)
+    town.look(one, at + 5.0)
+    town.failed(one, at + 5.0)
+    town.look(exchange(account("newcomer"), "template a", "template b", slot=78), at + 6.0)
     town.look(one, at + 700.0)
-    assert (len(town.ring), cluster.taken) == (waiting + 2, taken + 2)
+    assert (len(town.ring), cluster.taken) == (waiting + 3, taken + 3)
 
 
 def test_with_a_life_of_ones_own_only_the_exchange_is_held() -> None:
