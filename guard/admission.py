@@ -6,9 +6,9 @@ Such an upstream takes every request for the operator's, so nobody behind guard 
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
+from guard.describing import described
 from guard.errors import BadExchange
 from guard.identity import NeedsDescribe
 from guard.routes import FLAT, NOT_PROTECTED
@@ -32,14 +32,6 @@ async def admit(scope: Scope) -> None:
     call = caller.call(scope, _ANY_PATH if route is NOT_PROTECTED else route)
     found = guard.identities.resolve(call, now)
     if isinstance(found, NeedsDescribe):
-        try:
-            facts = found.describe(found.credential)
-            if inspect.isawaitable(facts):
-                facts = await facts
-        except Exception as error:  # noqa: BLE001 - the operator's code may fail in any way; it is counted as the middleware does
-            guard.fault("identity", error)
-            guard.identities.failed(call, now)
-        else:
-            guard.identities.described(call, facts, now)
+        await described(guard, found, call, now)
     if not guard.identities.named(call):
         raise _STRANGER

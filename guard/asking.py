@@ -14,7 +14,6 @@ can't be carried out from here (delay, degrade) is limited. Run it without the s
 from __future__ import annotations
 
 import asyncio
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +26,7 @@ from guard.clock import Clock, SystemClock
 from guard.compiled import Compiled
 from guard.contracts import Forward
 from guard.decision import unreduced
+from guard.describing import described
 from guard.errors import BadExchange, InstallError
 from guard.identity import NeedsDescribe
 from guard.installation import Installation
@@ -199,16 +199,7 @@ class Deciding:
         """Whose it is, also as the operator's callable says. Raises ``BadExchange`` where it fails and nothing is known."""
         guard, now = self.installation.guard, self.installation.clock.now()
         found = guard.identities.resolve(call, now)
-        if not isinstance(found, NeedsDescribe):
-            return found
-        try:
-            facts = found.describe(found.credential)
-            if inspect.isawaitable(facts):
-                facts = await facts
-        except Exception as error:  # noqa: BLE001 - the operator's code may fail in any way; it is counted as the middleware does
-            guard.fault("identity", error)
-            return guard.identities.failed(call, now)
-        return guard.identities.described(call, facts, now)
+        return await described(guard, found, call, now) if isinstance(found, NeedsDescribe) else found
 
     async def _body(self, asked: Question, call: Call, compiled: Compiled) -> bytes:
         """The body that came with the question, decompressed; ``b""``: none did. Raises ``BadExchange``."""

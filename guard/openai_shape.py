@@ -1,11 +1,15 @@
-"""A refusal as OpenAI's APIs say it: the object that their clients make an exception of."""
+"""What OpenAI's APIs have in common: the object that their clients make an exception of, and the report of what was used."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+import orjson
+
+from guard.counting import report_input, report_output
 from guard.problem import problem
-from guard.types import Decision, JSONObject
+from guard.types import Decision, JSONObject, Tally
 
 # Status → (type, code).
 _ERRORS: Final = {
@@ -32,3 +36,21 @@ def refusal(decision: Decision) -> JSONObject:
         "code": code,
         "problem": problem(decision),
     }
+
+
+class OpenAIErrors:
+    """What a dialect of OpenAI's says in the place of an answer, and at the end of one that is cut."""
+
+    def error(self, decision: Decision) -> bytes:
+        return orjson.dumps({"error": refusal(decision)})
+
+    def error_event(self, decision: Decision) -> bytes:
+        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
+
+
+def count_usage(payload: Mapping[str, Any], tally: Tally) -> None:
+    """Takes the report of chat completions and completions, where there is one."""
+    usage = payload.get("usage")
+    if type(usage) is dict:
+        report_input(usage.get("prompt_tokens"), tally)
+        report_output(usage.get("completion_tokens"), tally)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from typing import TYPE_CHECKING
 
 from guard.body import BodyReader, one_piece
 from guard.contracts import Forward, Reply
+from guard.describing import described
 from guard.eager import Waiting, first_step, rest
 from guard.errors import BadExchange
 from guard.identity import NeedsDescribe
 from guard.rewriting import Irreducible
 from guard.stream import AnswerMeter, readable
 from guard.treatment import Treatment
-from guard.types import Account, Call, Headers, Route, Usage
+from guard.types import Headers, Route, Usage
 from guard.unjudged import NOBODY, faulty, unreadable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Responder:
             account = NOBODY
             try:
                 found = guard.identities.resolve(call, now)
-                account = await self._describe(found, call, now) if isinstance(found, NeedsDescribe) else found
+                account = await described(guard, found, call, now) if isinstance(found, NeedsDescribe) else found
                 bounds = compiled.policy.body
                 # Most requests are there whole when they are asked for, and a timer costs more than reading them.
                 first = first_step(self._receive())
@@ -156,19 +156,6 @@ class Responder:
                 treatment.close()
 
     # -- HEADERS and BODY -----------------------------------------------------------------------------------------
-
-    async def _describe(self, asked: NeedsDescribe, call: Call, now: float) -> Account:
-        """The account as the operator's callable says. Raises ``BadExchange`` where it fails and nothing is known."""
-        identities = self._installation.guard.identities
-        try:
-            facts = asked.describe(asked.credential)
-            if inspect.isawaitable(facts):
-                facts = await facts
-        except Exception as error:  # noqa: BLE001
-            # The operator's code may fail in any way; what was last known of the credential holds, else nobody passes.
-            self._installation.guard.fault("identity", error)
-            return identities.failed(call, now)
-        return identities.described(call, facts, now)
 
     async def _read(self, first: Message | Waiting, reader: BodyReader, timeout_s: float) -> bytes:
         """Reads a body within its bounds, from its first message on, which may still be waited for.

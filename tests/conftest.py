@@ -6,6 +6,8 @@ import pytest
 from hypothesis import find
 from hypothesis.strategies import text
 
+from tests.attacks.liar import liars  # noqa: F401 - a fixture for all
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from guard.clock import ManualClock
 from guard.config import load
 from guard.errors import InstallError
 from tests.attacks.wire import ASK as ASKED
+from tests.patience import until
 
 pytestmark = pytest.mark.uvicorn
 
@@ -358,15 +359,15 @@ def test_behind_a_real_nginx(serve: Callable[..., Served], tmp_path: Path) -> No
     (tmp_path / "nginx.conf").write_text(f"{main}http {{ access_log off; {temporary} include {tmp_path}/ask.conf; }}")
     running = subprocess.Popen([nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
     try:
-        begun = time.monotonic()
-        while True:
-            try:
-                answers = [httpx.post(f"http://127.0.0.1:{port}{CHAT}", content=ASK, headers=JSON)]
-                break
-            except httpx.ConnectError:
-                assert time.monotonic() - begun < PATIENCE_S
-                assert running.poll() is None, (tmp_path / "error.log").read_text()
-                time.sleep(0.02)
+        answers: list[httpx.Response] = []
+
+        def answered() -> bool:
+            assert running.poll() is None, (tmp_path / "error.log").read_text()
+            with contextlib.suppress(httpx.ConnectError):
+                answers.append(httpx.post(f"http://127.0.0.1:{port}{CHAT}", content=ASK, headers=JSON))
+            return bool(answers)
+
+        until(answered)
         answers += [httpx.post(f"http://127.0.0.1:{port}{CHAT}", content=ASK, headers=JSON) for _ in range(3)]
     finally:
         running.terminate()

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tests.attacks.liar import Liar, answer
 from tests.attacks.upstream import Upstream
 from tests.attacks.wire import ASK, Wire, ask_once, play, request
 from tests.e2e.conftest import ROOMY, STEPS, Deployment
+from tests.patience import until
 
 pytestmark = pytest.mark.uvicorn
 
@@ -35,8 +35,6 @@ ANSWER = "message 1 read: äöü 漢字 🙂 and so on"
 PARAMETERS = {"type": "object", "properties": {"step": {"type": "integer"}}}
 OPENAI_TOOLS: list[Any] = [{"type": "function", "function": {"name": "look_up", "parameters": PARAMETERS}}]
 ANTHROPIC_TOOLS: list[Any] = [{"name": "look_up", "input_schema": PARAMETERS}]
-# A minute, so that a test that fails does so by its own assertion.
-PATIENCE_S = 60.0
 
 
 class Behind:
@@ -84,28 +82,6 @@ def http(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def behind(started: Deployment) -> Callable[..., Behind]:
     return lambda *parts, **options: Behind(started, *parts, **options)
-
-
-@pytest.fixture
-def liars() -> Iterator[Callable[..., Liar]]:
-    made: list[Liar] = []
-
-    def make(*says: bytes, end: str = "close") -> Liar:
-        made.append(Liar(says, end))
-        return made[-1]
-
-    yield make
-    for liar in made:
-        liar.close()
-
-
-def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
-    """Looks until something holds; the seconds it took."""
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < within_s, "it never came to hold"
-        time.sleep(0.005)
-    return time.monotonic() - begun
 
 
 # -- the SDKs ----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ LAYERS: dict[int, set[str]] = {
         "compiled", "answering", "understanding", "pipeline", "pacing", "health", "control", "installation",
     },
     5: {
-        "background", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "asked", "outstanding", "asking", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
+        "background", "describing", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "asked", "outstanding", "asking", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
         "demo", "bench", "cli", "__init__", "__main__",
     },
 }  # fmt: skip
@@ -65,6 +65,7 @@ FOREIGN: dict[str, set[str | int]] = {
     "redis": {"stores"},
     "orjson": {
         "dialects",
+        "openai_shape",
         "reading",
         "body",
         "stream",
@@ -89,7 +90,7 @@ FOREIGN: dict[str, set[str | int]] = {
 }
 # The pipeline and its edge: what they catch is recorded and answered. The responder and the admission run the
 # operator's callable; eager hands what it catches on to a coroutine.
-MAY_CATCH_ALL = {"pipeline", "understanding", "middleware", "responder", "eager", "admission", "asking"}
+MAY_CATCH_ALL = {"pipeline", "understanding", "middleware", "describing", "eager"}
 TOP_LEVEL = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "guard", "tests", "examples", "benchmarks"}
 BUILT = ("*.egg-info", "build", "dist", "guard-state", "__pycache__")
 MOST_LINES = 400

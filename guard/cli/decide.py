@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 
+from guard.cli._server import configured
 from guard.cli.serve import OncePerSecond
 from guard.errors import InstallError
 
@@ -50,20 +51,7 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("uvicorn.error").addFilter(OncePerSecond())
     if os.getcwd() not in sys.path:  # for [identity] describe, as servers do it
         sys.path.insert(0, os.getcwd())
-    server = uvicorn.Server(
-        uvicorn.Config(
-            deciding(options.policy, settles=options.settle == "later", tokens=options.tokens),
-            host=options.host,
-            port=options.port,
-            http=options.http,
-            ws="none",
-            lifespan="on",
-            proxy_headers=False,
-            server_header=False,
-            access_log=False,  # it would hold addresses and queries
-            log_config=None,
-            timeout_graceful_shutdown=30,
-        )
-    )
+    app = deciding(options.policy, settles=options.settle == "later", tokens=options.tokens)
+    server = uvicorn.Server(configured(app, options, 30))
     server.run()
     return 0 if server.started else 1

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from guard.cli._server import configured
 from guard.errors import InstallError
 from guard.quantities import duration_s
 
@@ -123,21 +124,7 @@ def run(options: argparse.Namespace) -> int:
             else:
                 super().handle_exit(sig, frame)
 
-    server = Server(
-        uvicorn.Config(
-            app,
-            host=options.host,
-            port=options.port,
-            http=options.http,
-            ws="none",
-            lifespan="on",
-            proxy_headers=False,
-            server_header=False,
-            access_log=False,  # it would hold addresses and queries
-            log_config=None,
-            timeout_graceful_shutdown=math.ceil(options.shutdown_timeout),
-        )
-    )
+    server = Server(configured(app, options, math.ceil(options.shutdown_timeout)))
     server.run()
     return 0 if server.started else 1
 

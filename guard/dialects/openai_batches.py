@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from guard.errors import BadExchange
-from guard.openai_shape import refusal
-from guard.types import Ask, Decision, Route, Tally
+from guard.openai_shape import OpenAIErrors
+from guard.types import Ask, Route, Tally
 
 _BATCHES, _BATCH = "/v1/batches", "/v1/batches/{id}"
 
 
-class OpenAIBatches:
+class OpenAIBatches(OpenAIErrors):
     name = "openai_batches"
     paths = (_BATCHES, _BATCH)
     methods = {_BATCHES: ("GET",), _BATCH: ("GET",)}
@@ -33,12 +31,6 @@ class OpenAIBatches:
 
     def count(self, payload: Mapping[str, Any], tally: Tally) -> None:
         """Nothing of a batch's answer is counted: none passes."""
-
-    def error(self, decision: Decision) -> bytes:
-        return orjson.dumps({"error": refusal(decision)})
-
-    def error_event(self, decision: Decision) -> bytes:
-        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
 
 
 PLUGIN = OpenAIBatches

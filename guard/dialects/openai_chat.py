@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import orjson
-
-from guard.counting import count_strings, count_text, report_input, report_output
-from guard.openai_shape import refusal
+from guard.counting import count_strings, count_text
+from guard.openai_shape import OpenAIErrors, count_usage
 from guard.reading import (
     MOST_CHOICES,
     ModelNames,
@@ -25,7 +23,7 @@ from guard.reading import (
     text,
     whole_number,
 )
-from guard.types import Ask, Decision, JSONObject, Route, Tally, Turn
+from guard.types import Ask, JSONObject, Route, Tally, Turn
 
 _MOST_MESSAGES = 10_000
 _MOST_PARTS = 10_000
@@ -55,7 +53,7 @@ _FIELDS: dict[str, Literal["always", "stream", "at times", "tuned", "score", "bu
 _new = tuple.__new__
 
 
-class OpenAIChat:
+class OpenAIChat(OpenAIErrors):
     name = "openai_chat"
     paths = ("/v1/chat/completions", "/chat/completions")
 
@@ -127,16 +125,7 @@ class OpenAIChat:
                         _count_message(message, tally)
                     elif type(message) is str:
                         count_text(message, tally)
-        usage = payload.get("usage")
-        if type(usage) is dict:
-            report_input(usage.get("prompt_tokens"), tally)
-            report_output(usage.get("completion_tokens"), tally)
-
-    def error(self, decision: Decision) -> bytes:
-        return orjson.dumps({"error": refusal(decision)})
-
-    def error_event(self, decision: Decision) -> bytes:
-        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
+        count_usage(payload, tally)
 
 
 def _conversation(messages: list[Any], texts: list[str]) -> tuple[str, tuple[Turn, ...], int]:

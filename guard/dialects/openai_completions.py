@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import orjson
-
-from guard.counting import count_text, report_input, report_output
-from guard.openai_shape import refusal
+from guard.counting import count_text
+from guard.openai_shape import OpenAIErrors, count_usage
 from guard.prompts import read_prompts
 from guard.reading import MOST_CHOICES, ModelNames, canonical, collect, fields, flag, missing, text, whole_number
-from guard.types import Ask, Decision, JSONObject, Route, Tally, Turn
+from guard.types import Ask, JSONObject, Route, Tally, Turn
 
 _MOST_LOGPROBS = 1_000
 # What a field of the body is; one that is not named here is text like any other.
@@ -28,7 +26,7 @@ _FIELDS: dict[str, Literal["always", "at times", "tuned", "score", "budget", "ch
 }
 
 
-class OpenAICompletions:
+class OpenAICompletions(OpenAIErrors):
     name = "openai_completions"
     paths = ("/v1/completions", "/completions")
 
@@ -90,16 +88,7 @@ class OpenAICompletions:
                 words = choice.get("text") if type(choice) is dict else None
                 if type(words) is str:
                     count_text(words, tally)
-        usage = payload.get("usage")
-        if type(usage) is dict:
-            report_input(usage.get("prompt_tokens"), tally)
-            report_output(usage.get("completion_tokens"), tally)
-
-    def error(self, decision: Decision) -> bytes:
-        return orjson.dumps({"error": refusal(decision)})
-
-    def error_event(self, decision: Decision) -> bytes:
-        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
+        count_usage(payload, tally)
 
 
 PLUGIN = OpenAICompletions

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from guard.counting import report_output
 from guard.errors import BadExchange
 from guard.openai_items import Items
-from guard.openai_shape import refusal
+from guard.openai_shape import OpenAIErrors
 from guard.reading import collect
-from guard.types import Ask, Decision, Route, Tally
+from guard.types import Ask, Route, Tally
 
 _ALL, _ONE = "/conversations", "/conversations/{id}"
 
 
-class OpenAIConversations:
+class OpenAIConversations(OpenAIErrors):
     name = "openai_conversations"
     paths = (f"/v1{_ALL}", f"/v1{_ONE}", _ALL, _ONE)
     methods = dict.fromkeys((f"/v1{_ONE}", _ONE), ("GET", "DELETE"))
@@ -59,12 +57,6 @@ class OpenAIConversations:
             name = item.get("id") if type(item) is dict else None
             if type(name) is str:
                 tally.issued(name)
-
-    def error(self, decision: Decision) -> bytes:
-        return orjson.dumps({"error": refusal(decision)})
-
-    def error_event(self, decision: Decision) -> bytes:
-        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
 
 
 PLUGIN = OpenAIConversations

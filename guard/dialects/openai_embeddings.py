@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from guard.counting import report_input, report_output
-from guard.openai_shape import refusal
+from guard.openai_shape import OpenAIErrors
 from guard.prompts import read_prompts
 from guard.reading import ModelNames, canonical, collect, missing, text
-from guard.types import Ask, Decision, Route, Tally, Turn
+from guard.types import Ask, Route, Tally, Turn
 
 _READ = frozenset({"model", "input", "user"})
 _TUNED = frozenset({"dimensions", "encoding_format", "truncate", "input_type", "truncate_prompt_tokens"})
 
 
-class OpenAIEmbeddings:
+class OpenAIEmbeddings(OpenAIErrors):
     name = "openai_embeddings"
     paths = ("/v1/embeddings", "/embeddings")
 
@@ -59,12 +57,6 @@ class OpenAIEmbeddings:
             report_input(usage.get("prompt_tokens"), tally)
         if type(payload.get("data")) is list:
             report_output(0, tally)
-
-    def error(self, decision: Decision) -> bytes:
-        return orjson.dumps({"error": refusal(decision)})
-
-    def error_event(self, decision: Decision) -> bytes:
-        return b"data: " + self.error(decision) + b"\n\ndata: [DONE]\n\n"
 
 
 PLUGIN = OpenAIEmbeddings

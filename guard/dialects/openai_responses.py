@@ -14,7 +14,7 @@ import orjson
 from guard.counting import count_strings, count_text, report_input, report_output
 from guard.errors import BadExchange
 from guard.openai_items import Items
-from guard.openai_shape import refusal
+from guard.openai_shape import OpenAIErrors, refusal
 from guard.reading import ModelNames, canonical, collect, fields, flag, invalid, items, missing, text, whole_number
 from guard.types import Ask, Decision, JSONObject, Route, Tally
 
@@ -44,7 +44,7 @@ _NOT_WRITTEN = frozenset({"id", "type", "status", "call_id", "encrypted_content"
 _BOOKKEEPING = frozenset({"list", "response.deleted", "response.input_tokens"})
 
 
-class OpenAIResponses:
+class OpenAIResponses(OpenAIErrors):
     name = "openai_responses"
     paths = tuple(prefix + path for prefix in ("/v1", "") for path in ("/responses", _COMPACT, _COUNT, _KEPT))
     methods = dict.fromkeys((f"/v1{_KEPT}", _KEPT), ("GET", "DELETE"))
@@ -142,9 +142,6 @@ class OpenAIResponses:
                 _issue(item, tally)
         elif shape in _BOOKKEEPING:
             report_output(0, tally)
-
-    def error(self, decision: Decision) -> bytes:
-        return orjson.dumps({"error": refusal(decision)})
 
     def error_event(self, decision: Decision) -> bytes:
         error = refusal(decision)

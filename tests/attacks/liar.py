@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import pytest
 
 
 class Liar:
@@ -98,3 +100,17 @@ def answer(body: bytes, *headers: tuple[str, Any], status: str = "200 OK") -> by
     """An answer in HTTP/1.1 with these headers and no others."""
     lines = [f"HTTP/1.1 {status}".encode(), *(f"{name}: {value}".encode("latin-1") for name, value in headers)]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def liars() -> Iterator[Callable[..., Liar]]:
+    """Makes them, and closes them in the end."""
+    made: list[Liar] = []
+
+    def make(*says: bytes, end: str = "close") -> Liar:
+        made.append(Liar(says, end))
+        return made[-1]
+
+    yield make
+    for liar in made:
+        liar.close()

@@ -29,6 +29,7 @@ from tests.attacks.liar import Liar, answer
 from tests.attacks.upstream import Upstream
 from tests.attacks.wire import ASK, CHAT, Answer, Wire, ask_once, at_once, encoded, play, request
 from tests.e2e.conftest import Deployment
+from tests.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.uvicorn
 
@@ -43,7 +44,6 @@ concurrent = 1000
 [body]
 timeout = "500 ms"
 """
-PATIENCE_S = 30.0
 JSON = b"content-type: application/json\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -75,27 +75,6 @@ def deployment(http: str, tmp_path: Path) -> Iterator[Deployment]:
 @pytest.fixture
 def front(deployment: Deployment) -> Callable[..., Front]:
     return lambda *parts, **options: Front(deployment, *parts, **options)
-
-
-@pytest.fixture
-def liars() -> Iterator[Callable[..., Liar]]:
-    made: list[Liar] = []
-
-    def make(*says: bytes, end: str = "close") -> Liar:
-        made.append(Liar(says, end))
-        return made[-1]
-
-    yield make
-    for liar in made:
-        liar.close()
-
-
-def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < within_s, "it never came to hold"
-        time.sleep(0.005)
-    return time.monotonic() - begun
 
 
 # -- 22 to 24: where a request goes ---------------------------------------------------------------------------------------

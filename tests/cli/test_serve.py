@@ -27,8 +27,8 @@ from guard.errors import InstallError
 from tests.attacks.upstream import Upstream
 from tests.attacks.wire import ASK, Wire, ask_once, play, request
 from tests.e2e.conftest import Deployment
+from tests.patience import PATIENCE_S, until
 
-PATIENCE_S = 30.0
 SERVING = re.compile(r"running on (http://127\.0\.0\.1:(\d+))")
 POLICY = """
 version = 1
@@ -80,14 +80,6 @@ class Running:
         self.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
-
-
-def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < within_s, "it never came to hold"
-        time.sleep(0.005)
-    return time.monotonic() - begun
 
 
 @pytest.fixture
