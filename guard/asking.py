@@ -161,7 +161,7 @@ class Deciding:
     async def _judge(self, asked: Question, kind: Kind, read: Read) -> None:
         exchange, route = read.exchange, read.route
         installation, guard = self.installation, self.installation.guard
-        receipt, entry = installation.decide(exchange, read.compiled, read.plain, read.headers)
+        receipt, entry = await installation.reach(exchange, read.compiled, read.plain, read.headers)
         spoken = guard.answer(receipt.decision, route.dialect)
         if isinstance(spoken, Forward) and (spoken.hold_s or spoken.wanted or spoken.notice):
             if spoken.hold_s:

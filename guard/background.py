@@ -62,11 +62,15 @@ class Background:
                 await self._task
             self._task = None
         await self._admin.close()
+        if self._installation.remote is not None:
+            await self._installation.remote.close()
         self._installation.close()
 
     async def _run(self) -> None:
         installation = self._installation
         await self._admin.start()
+        if installation.remote is not None:
+            await installation.remote.open()
         elapsed_s = asyncio.get_running_loop().time
         tick_at = 0.0
         with self._on_hangup():

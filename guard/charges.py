@@ -79,6 +79,10 @@ class Tariff:
     """False: check the room, take nothing."""
     kept: bool = True
     """False: made for one call, so that nothing derived from it is worth keeping."""
+    open: frozenset[str] = frozenset()
+    """The limits that let everything pass while a shared store does not answer."""
+    shut: frozenset[str] = frozenset()
+    """The limits that let nothing pass then."""
 
 
 class Bill(NamedTuple):

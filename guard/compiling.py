@@ -19,7 +19,8 @@ from guard.mistakes import Mistakes
 from guard.places import Path
 from guard.registry import discover, nearest
 from guard.routes import FLAT, reads
-from guard.schema import ActionTable, HeadersTable, LimitTable, PolicyTable, RouteTable, RuleTable
+from guard.schema import ActionTable, HeadersTable, LimitTable, PolicyTable, RouteTable, RuleTable, StateTable
+from guard.storing import amiss
 from guard.types import ACTIONS, Route
 from guard.when import compile_tests, model_pattern
 from guard.wording import DEFAULT_RETRY_S
@@ -90,7 +91,7 @@ def compile_policy(
         score=_score(table, origin, mistakes),
         ceilings=settings.Ceilings(table.ceilings.mode),
         admin=_admin(table, mistakes),
-        state=settings.State(state.dir, state.snapshot, state.max_accounts, state.lease),
+        state=_state(state, mistakes),
         audit=settings.Audit(audit.file, audit.max_bytes, audit.keep, audit.sample_allowed),
         record=settings.Record(record.file, record.bodies, record.max_bytes, record.keep),
     )
@@ -222,6 +223,17 @@ def _region(table: PolicyTable, origin: Origin, mistakes: Mistakes) -> settings.
     )
 
 
+def _state(table: StateTable, mistakes: Mistakes) -> settings.State:
+    wrong = amiss(table.store)
+    if wrong:
+        mistakes.add(("state", "store"), wrong, "redis://host:6379/0, or env:NAME")
+    elif "@" in table.store:
+        mistakes.warn(("state", "store"), "has a password in the policy file", "write env:NAME and set that variable")
+    return settings.State(
+        table.dir, table.snapshot, table.max_accounts, table.lease, table.store, table.deadline, table.replicas
+    )
+
+
 def _limit(limit: LimitTable, place: Path, mistakes: Mistakes) -> settings.Limit:
     if not (limit.requests or limit.tokens or limit.cost or limit.concurrent) and not mistakes.within(place):
         mistakes.add(place, "limits nothing", "add requests, tokens, cost or concurrent")
@@ -249,6 +261,7 @@ def _limit(limit: LimitTable, place: Path, mistakes: Mistakes) -> settings.Limit
         limit.cost,
         limit.concurrent or 0,
         limit.mode,
+        limit.on_store_error,
     )
 
 

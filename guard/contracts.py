@@ -185,6 +185,32 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class Remote(Protocol):
+    """A store whose meters live in another process, shared by all replicas.
+
+    ``Store.take`` of such a store answers from what this process knows, and what it books is brought to the store later.
+    ``settle``, ``hold`` and ``forget`` leave their work to the background and return at once.
+    """
+
+    async def reserve(self, charges: Sequence[Bill] | Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
+        """As ``Store.take``, asked of the store. Never raises: what isn't answered within the deadline, ``take`` answers.
+        Given up while it waits, it gives back what it took."""
+        ...
+
+    async def open(self) -> None:
+        """Begins to keep up with the store. Never fails for a store that isn't there: it is looked for until it is."""
+        ...
+
+    async def close(self) -> None:
+        """Sends what waits, within a second, and lets go of the connections."""
+        ...
+
+    def condition(self, now: float) -> JSONObject:
+        """For the operator: ``state`` (``up`` or ``local``), ``since``, ``replicas``, ``errors`` by kind, …; no secrets."""
+        ...
+
+
+@runtime_checkable
 class Keeper(Protocol):
     """A store whose meters live in this process, so that a restart loses what isn't written down."""
 
@@ -214,6 +240,7 @@ __all__ = [
     "QueryKeyed",
     "Quota",
     "Reducer",
+    "Remote",
     "Reply",
     "Signal",
     "Slots",

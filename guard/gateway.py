@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import Message, Receive, Scope, Send
 
-_FINE, _NOT_READY, _NOT_THIS_WAY = (
+_FINE, _LOCAL, _NOT_READY, _NOT_THIS_WAY = (
     (200, b'{"status":"ok"}'),
+    # It goes on, so it is alive and ready: taking it out of service would make the outage of a store guard's own.
+    (200, b'{"status":"ok","store":"local"}'),
     (503, b'{"status":"not ready"}'),
     (405, b'{"status":"GET only"}'),
 )
@@ -84,7 +86,9 @@ class Gateway:
         elif scope["path"] == self._ready and (self.draining or not self._started):
             status, body = _NOT_READY
         else:
-            status, body = _FINE
+            remote = self.guard.installation.remote
+            local = remote is not None and remote.condition(self.guard.installation.clock.now())["state"] != "up"
+            status, body = _LOCAL if local else _FINE
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),

@@ -20,6 +20,8 @@ class Surroundings(NamedTuple):
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     looking: Mapping[str, float] = MappingProxyType({})
+    store: JSONObject | None = None
+    """The condition of a store that replicas share; None: there is none."""
 
 
 def health(
@@ -60,6 +62,7 @@ def health(
         "warnings": warnings,
         **numbers,
         **({"recognition": {**recognition, **surroundings.looking}} if isinstance(recognition, dict) else {}),
+        **({} if surroundings.store is None else {"store": surroundings.store}),
         "stale_policy": bool(stale),
         "exchanges": metrics.counts(),
         "unprotected_posts": metrics.unprotected,

@@ -5,7 +5,6 @@ The edges (middleware, gateway, demo) hold one of these, tell it what happened t
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from typing import Any
 from guard.body import parse
 from guard.clock import Clock
 from guard.compiled import Compiled
-from guard.contracts import Keeper
+from guard.contracts import Keeper, Remote
 from guard.control import Control
 from guard.decision import crowded
 from guard.errors import BadExchange, StateError
@@ -35,11 +34,12 @@ from guard.recorder import AuditLog, Entry, ExchangeRecorder
 from guard.registry import discover
 from guard.reload import PolicyFile, ReloadOutcome
 from guard.routes import NOT_PROTECTED, NotProtected
+from guard.saving import Saving
 from guard.settings import Policy
-from guard.snapshot import StateDir
+from guard.storing import store_of
 from guard.types import Exchange, Headers, Receipt, Route, Usage
 from guard.waiting import WaitingRoom
-from guard.workers import claim_only_worker
+from guard.workers import apart, claim_number, claim_only_worker
 
 _PRE_RESOLVED = (
     "the server rewrites client addresses before guard sees them, so anonymous clients are metered together: "
@@ -54,6 +54,14 @@ _KEEPING_BYTES_PER_S = 1024 * 1024
 _FINDINGS = "recognition"
 # So many restored accounts are kept out of the garbage collector's way.
 _MANY = 10_000
+_NO_KEY = (
+    "[state] store is shared by replicas, and each would know an account by another name: set GUARD_KEY to the same secret for "
+    "all of them (`python -c 'import secrets; print(secrets.token_hex(32))'`)"
+)
+_LOCAL = "the store does not answer: this replica goes on by what it last saw, with its share of every limit"
+_NO_STATE_BUT_STORE = (
+    "no [state] dir: limits live in the store, but a restart forgets evidence that only this replica holds"
+)
 _NO_STATE = "no [state] dir: a restart gives every account its whole allowance again and forgets evidence and grants"
 
 
@@ -72,17 +80,17 @@ class Installation:
         state_dir = in_force.state.dir
         found = find_key(state_dir)
         self._warnings = [found.warning] if found.warning else []
-        self._trouble: dict[str, str] = {}
-        if not state_dir:
+        store = store_of(in_force.state)
+        self.remote = store if isinstance(store, Remote) else None
+        """The store, where its meters live elsewhere: then exchanges are decided by ``reach``."""
+        if self.remote is not None:
+            if found.origin == "random":
+                raise StateError(_NO_KEY)
+            number = claim_number(state_dir, os.environ)
+            in_force = apart(in_force, number) if self._file is None else self._file.keep_apart(number)
+            state_dir = in_force.state.dir
+        elif not state_dir:
             claim_only_worker(os.environ)
-        self._state = self._findings = None
-        if state_dir:
-            mark = found.key.identifier("reference", b"state")
-            self._state = StateDir(state_dir, mark)
-            self._findings = StateDir(Path(state_dir) / _FINDINGS, mark)
-        self._written_at = now
-        self._spoken = 0
-        self._keeping = Pace(in_force.state.snapshot_s, _KEEPING_SHARE)
         self._pace = Pace(BATCH_S, _RECOGNITION_SHARE)
         self.wake: Callable[[], None] = _nobody
         """Called when a batch for recognition is full before its time."""
@@ -90,7 +98,6 @@ class Installation:
         self.reading_bytes = 0
         """What unfinished bodies hold at this moment, all together."""
         self.most_reading_bytes = _BODIES_AT_ONCE * in_force.body.max_bytes
-        self._snapshot_failures = 0
         signals = {name: plugin.group for name, plugin in discover("signals").items()}
         self.metrics = Metrics(dialects=discover("dialects"), reasons=signals, start=now)
         self.audit = AuditLog(in_force.audit, found.key, state_dir=state_dir)
@@ -98,12 +105,14 @@ class Installation:
         self.recorder = ExchangeRecorder(in_force.record, dump, found.key)
         self.recorder.use(in_force)
         self._records = self.recorder.wants
-        self.guard = Guard(in_force, key=found.key, start=now, on_fault=self._fault)
+        self.guard = Guard(in_force, key=found.key, start=now, store=store, on_fault=self._fault)
         self.guard.conversations.watch()
-        if self._state is not None and self._findings is not None:
-            self._restore(self._state, self._findings, now)
+        self.saving = Saving(self.guard, state_dir, self.log, now) if state_dir else None
+        if self.saving is not None:
+            self.saving.restore(now)
+            self._warnings.extend(self.saving.warnings)
         else:
-            self._warnings.append(_NO_STATE)
+            self._warnings.append(_NO_STATE if self.remote is None else _NO_STATE_BUT_STORE)
         self.control = Control(
             self.guard,
             audit=self.audit,
@@ -151,9 +160,35 @@ class Installation:
         """
         began = perf_counter()
         receipt = self.guard.decide(exchange, self.clock.now(), compiled)
+        return self._noted(receipt, compiled, plain, headers, perf_counter() - began)
+
+    async def reach(
+        self, exchange: Exchange, compiled: Compiled, plain: bytes, headers: Headers = ()
+    ) -> tuple[Receipt, Entry | None]:
+        """The same with a store that has to be reached: it is asked once. Given up while it waits, nothing was taken."""
+        remote = self.remote
+        if remote is None:
+            return self.decide(exchange, compiled, plain, headers)
+        began = perf_counter()
+        waited_s, now = 0.0, self.clock.now()
+        steps = self.guard.deciding(exchange, now, compiled)
+        try:
+            asked = next(steps)
+            asked_at = perf_counter()
+            taken = await remote.reserve(asked.bills, asked.slots, now)
+            waited_s = perf_counter() - asked_at
+            steps.send(taken)
+        except StopIteration as end:
+            receipt: Receipt = end.value
+        return self._noted(receipt, compiled, plain, headers, perf_counter() - began - waited_s)
+
+    def _noted(
+        self, receipt: Receipt, compiled: Compiled, plain: bytes, headers: Headers, took_s: float
+    ) -> tuple[Receipt, Entry | None]:
+        exchange = receipt.exchange
         if receipt.decision.delay_s and receipt.decision.enforced and not self.waiting.enter(exchange.account.key):
             receipt = replace(receipt, decision=crowded(receipt.decision))
-        self.metrics.decided(receipt, perf_counter() - began)
+        self.metrics.decided(receipt, took_s)
         self.audit.exchange(receipt)
         if self.guard.recognition.waiting >= BATCH and not self._pace.lags:
             self.wake()
@@ -204,12 +239,8 @@ class Installation:
         if isinstance(self.guard.store, Keeper):
             self.metrics.overflow = self.guard.store.counts()["overflowed"]
         yield
-        if self._state is not None and now - self._written_at >= self.guard.policy.state.snapshot_s:
-            yield from self._write(self._state, now)
-            # An account that was erased must not come back from what was written before.
-            spoken = self.guard.recognition.pardons.spoken != self._spoken
-            if self._findings is not None and (spoken or self._keeping.due(now)):
-                yield from self._write_findings(self._findings, now)
+        if self.saving is not None:
+            yield from self.saving.due(now)
 
     def recognise(self, now: float) -> Iterator[None]:
         """Recognition's work that is due, in slices of at most two milliseconds, and no more than a tenth of a core."""
@@ -229,84 +260,21 @@ class Installation:
         now = self.clock.now()
         self.audit.flush(now, force=True)
         self.recorder.flush(now, force=True)
-        if self._state is not None and self._findings is not None:
-            for _ in (*self._write(self._state, now), *self._write_findings(self._findings, now)):
-                pass
+        if self.saving is not None:
+            self.saving.flush(now)
 
     def close(self) -> None:
         """Writes everything and lets go of files and state."""
         now = self.clock.now()
         self.audit.event("stop", now)
         self.log.event("stop", now)
-        if self._state is not None and self._findings is not None:
-            for _ in (
-                *self.guard.recognise(now),
-                *self._write(self._state, now),
-                *self._write_findings(self._findings, now, whole=True),
-            ):
+        if self.saving is not None:
+            for _ in self.guard.recognise(now):
                 pass
-            self._state.close()
-            self._findings.close()
-            self._state = self._findings = None
+            self.saving.close(now)
+            self.saving = None
         self.recorder.close(now)
         self.audit.close(now)
-
-    def _write(self, state: StateDir, now: float) -> Iterator[None]:
-        self._written_at = now
-        try:
-            yield from state.writing(self._pieces(), now)
-            self._trouble.pop("snapshot", None)
-        except StateError as error:
-            self._snapshot_failures += 1
-            self._trouble["snapshot"] = f"state can't be saved: {error}"
-            self.log.event("snapshot_failed", now, WARNING, why=str(error))
-
-    def _write_findings(self, state: StateDir, now: float, *, whole: bool = False) -> Iterator[None]:
-        """As often as costs no more than a fiftieth of a core and a megabyte a second."""
-        self._spoken = self.guard.recognition.pardons.spoken
-        pieces = (("findings", piece) for piece in self.guard.findings(whole=whole))
-        try:
-            yield from self._keeping.round(state.writing(pieces, now), now)
-            self._keeping.no_sooner(now + state.size_bytes / _KEEPING_BYTES_PER_S)
-            self._trouble.pop("findings", None)
-        except StateError as error:
-            self._snapshot_failures += 1
-            self._trouble["findings"] = f"what recognition found can't be saved: {error}"
-            self.log.event("snapshot_failed", now, WARNING, why=str(error))
-
-    def _pieces(self) -> Iterator[tuple[str, Any]]:
-        yield "guard", self.guard.snapshot()
-        for piece in self.guard.verdicts():
-            yield "verdicts", piece
-        for piece in self.guard.unions.pieces():
-            yield "unions", piece
-        for piece in self.guard.conversations.pieces():
-            yield "conversations", piece
-        for piece in self.guard.region.travel.pieces():
-            yield "travel", piece
-        if isinstance(self.guard.store, Keeper):
-            for piece in self.guard.store.pieces():
-                yield "limits", piece
-
-    def _restore(self, state: StateDir, findings: StateDir, now: float) -> None:
-        kept, found = state.read(), findings.read()
-        self._warnings.extend(filter(None, (kept.trouble, found.trouble)))
-        self.guard.resume(found.pieces.get("findings", ()), kept.pieces.get("verdicts", ()), now)
-        for piece in kept.pieces.get("guard", ()):
-            self.guard.restore(piece, now)
-        for piece in kept.pieces.get("unions", ()):
-            self.guard.unions.restore(piece, now)
-        for piece in kept.pieces.get("travel", ()):
-            self.guard.region.travel.restore(piece, now)
-        for piece in kept.pieces.get("conversations", ()):
-            self.guard.conversations.restore(piece)
-        if isinstance(self.guard.store, Keeper):
-            for piece in kept.pieces.get("limits", ()):
-                self.guard.store.restore(piece, now)
-        if len(self.guard.recognition.accounts) >= _MANY:
-            # They live as long as the process: without this every full collection of garbage would go through all of them, and the
-            # server stand still for it, more than a tenth of a second for each hundred thousand accounts.
-            gc.freeze()
 
     # -- policies that come and go --------------------------------------------------------------------------------
 
@@ -361,7 +329,11 @@ class Installation:
         }
         now = self.clock.now()
         warnings += self.guard.region.warnings(now)
-        return Surroundings((*self._trouble.values(), *self.guard.region.troubles(now)), tuple(warnings), looking)
+        broken = [*(self.saving.trouble.values() if self.saving else ()), *self.guard.region.troubles(now)]
+        store = None if self.remote is None else self.remote.condition(now)
+        if store is not None and store["state"] != "up":
+            broken.append(_LOCAL)
+        return Surroundings(tuple(broken), tuple(warnings), looking, store)
 
     def _lag(self) -> str:
         return (
@@ -377,8 +349,12 @@ class Installation:
         metrics.watch("accounts", lambda: float(self.guard.accounts))
         self.waiting.show(metrics.watch)
         metrics.watch("account_room", lambda: float(self.guard.policy.state.max_accounts))
-        metrics.watch("snapshot_time_seconds", lambda: self._written_at)
-        metrics.watch("snapshot_failures_total", lambda: float(self._snapshot_failures))
+        remote, saving = self.remote, self.saving
+        if remote is not None:
+            metrics.watch_store(lambda: remote.condition(self.clock.now()))
+        if saving is not None:
+            metrics.watch("snapshot_time_seconds", lambda: saving.written_at)
+            metrics.watch("snapshot_failures_total", lambda: float(saving.failures))
         metrics.watch("audit_written_total", lambda: float(self.audit.written))
         metrics.watch("audit_suppressed_total", lambda: float(self.audit.suppressed))
         metrics.watch("audit_failures_total", lambda: float(self.audit.failures))

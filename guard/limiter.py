@@ -11,7 +11,7 @@ meters are the strangers', and limits that it would share are only looked at. Th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from fnmatch import translate
 from math import floor
@@ -20,7 +20,7 @@ from zlib import crc32
 
 from guard.charges import CONCURRENT, Metered, SlotLimit, slots_at
 from guard.conditions import View
-from guard.contracts import Bill, Charge, Slots, Spent, Store
+from guard.contracts import Bill, Charge, Slots, Spent, Store, Taken
 from guard.settings import Policy
 from guard.tariffs import groups, subject
 from guard.together import Looked, Shared, Together
@@ -35,6 +35,17 @@ _LONGEST_NAME = 96
 _NOTHING_SPENT = Spent(0.0, 0.0, 0.0)
 # Makes a named tuple of a tuple, without the two calls that its constructor costs.
 _made = tuple.__new__
+
+
+class Asked(NamedTuple):
+    """What is asked of the store: ``Store.take``'s arguments."""
+
+    bills: Sequence[Bill]
+    slots: Slots
+
+
+Outcome = tuple[Taken, int]
+"""What the store says: what was taken, and the lease."""
 
 
 class Admission(NamedTuple):
@@ -148,6 +159,19 @@ class Limiter:
 
     def take(self, exchange: Exchange, assessment: Assessment, now: float, *, granted: bool) -> Admission:
         """Reserves what an exchange may cost in every limit that concerns it, or nothing. Never raises for what a client sent."""
+        steps = self.taking(exchange, assessment, now, granted=granted)
+        try:
+            bills, slots = next(steps)
+            steps.send(self._store.take(bills, slots, now))
+        except StopIteration as end:
+            admission: Admission = end.value
+            return admission
+        raise RuntimeError("the store is asked once")
+
+    def taking(
+        self, exchange: Exchange, assessment: Assessment, now: float, *, granted: bool
+    ) -> Generator[Asked, Outcome, Admission]:
+        """The same for whoever asks the store himself: yields at most once what is asked of it."""
         account = exchange.account
         stranger = account.status != "accepted"
         factor = 1.0 if granted else assessment.factor
@@ -183,7 +207,7 @@ class Limiter:
         if not bills:
             self._together.take(together.shared, now)
             return _UNLIMITED if together is _ALONE else Admission(True, shadow=together.shadow, shared=together.shared)
-        taken, lease = self._store.take(bills, _made(Slots, ((), now + self._lease_s)), now)
+        taken, lease = yield _made(Asked, (bills, _made(Slots, ((), now + self._lease_s))))
         refused, wait_s, levels, _, lacking = taken
         spared: tuple[str, ...] = ()
         if lacking:

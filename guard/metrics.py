@@ -19,6 +19,7 @@ ever holds an account, an address, a path or a model.
     guard_reloads_total{result}                          ok, failed
     guard_decision_seconds                               histogram of what a decision took
     guard_clusters{band}                                 clusters of accounts held to be one operator's
+    guard_store_up, guard_store_replicas, guard_store_errors_total{kind}   of a store that replicas share, where there is one
     guard_in_flight, guard_mode{mode}, guard_policy_info{digest}, guard_start_time_seconds
     guard_<watched>                                      read when scraped: ``WATCHED``
 """
@@ -28,6 +29,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -128,6 +130,7 @@ class Metrics(Collector):
         self._buckets = [0] * (len(DECISION_BUCKETS_S) + 1)
         self._seconds = 0.0
         self._watched: dict[str, Callable[[], float]] = {}
+        self._store: Callable[[], Mapping[str, Any]] | None = None
         self._clusters: Callable[[], Mapping[str, int]] = dict
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -191,6 +194,10 @@ class Metrics(Collector):
         """Asks for the number of clusters in each band at each scrape."""
         self._clusters = read
 
+    def watch_store(self, read: Callable[[], Mapping[str, Any]]) -> None:
+        """Asks for the condition of the shared store (``contracts.Remote.condition``) at each scrape."""
+        self._store = read
+
     def watch(self, name: str, read: Callable[[], float]) -> None:
         """Reads that number at each scrape. ``name`` is one of ``WATCHED`` (else ``ValueError``)."""
         if name not in WATCHED:
@@ -247,6 +254,12 @@ class Metrics(Collector):
         for name in BANDS[2:]:
             clusters.add_metric((name,), float(found.get(name, 0)))
         yield clusters
+        if self._store is not None:
+            store = self._store()
+            what = "1 while the shared store answers, 0 while this replica goes on by what it last saw"
+            yield GaugeMetricFamily("guard_store_up", what, value=float(store["state"] == "up"))
+            yield GaugeMetricFamily("guard_store_replicas", "Replicas on the shared store", value=store["replicas"])
+            yield _labelled("store_errors", "What the shared store failed with", "kind", store["errors"])
         yield InfoMetricFamily("guard_policy", "The policy in force", value={"digest": self.digest})
         yield GaugeMetricFamily(
             "guard_start_time_seconds", "When this guard started, seconds since 1970", value=self._start

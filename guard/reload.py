@@ -16,6 +16,7 @@ from guard.config import load_with_warnings, parse, presets, read_file
 from guard.errors import PolicyError, Problem
 from guard.loosening import loosened
 from guard.settings import Limit, Policy
+from guard.workers import apart
 
 POLL_S = 1.0
 Signature = tuple[int, int, int, int, int]
@@ -61,8 +62,15 @@ class PolicyFile:
         self._seen = self._settled = self._signature()
         self.policy, self.warnings = load_with_warnings(source, now=now)
         self._polled_at = now
+        self._worker = 1
         self.failures = 0
         self.stale = False
+
+    def keep_apart(self, worker: int) -> Policy:
+        """From now on every policy is as that worker keeps it (``workers.apart``); the one in use."""
+        self._worker = worker
+        self.policy = apart(self.policy, worker)
+        return self.policy
 
     def poll(self, now: float) -> ReloadOutcome:
         """Looks at the file at most every ``POLL_S`` seconds. Never raises ``PolicyError``."""
@@ -82,6 +90,7 @@ class PolicyFile:
         try:
             data = read_file(self._path)
             policy, warnings = parse(data, str(self._path), now=now)
+            policy = apart(policy, self._worker)
         except PolicyError as error:
             self.failures += 1
             self.stale = True

@@ -101,7 +101,11 @@ class Responder:
                 exchange = faulty(call, account, fault)
             except _ClientLeft:
                 return
-        receipt, self._entry = installation.decide(exchange, compiled, plain, self._scope["headers"])
+        headers = self._scope["headers"]
+        if installation.remote is None:
+            receipt, self._entry = installation.decide(exchange, compiled, plain, headers)
+        else:
+            receipt, self._entry = await installation.reach(exchange, compiled, plain, headers)
         self._receipt = receipt
         self._scope.setdefault("state", {})["guard"] = receipt.decision
         if receipt.decision.action != "allow":

@@ -167,6 +167,8 @@ class LimitTable(Table):
     """Money, by the prices in ``[models]``."""
     concurrent: Count | None = None
     mode: RuleMode = "enforce"
+    on_store_error: Literal["static", "allow", "deny"] = "static"
+    """While the shared store does not answer: go on by what was last seen, let all pass, or let nothing pass."""
 
 
 class ActionTable(Table):
@@ -280,6 +282,12 @@ class StateTable(Table):
     max_accounts: Count = 50_000
     lease: Duration = "15 minutes"  # type: ignore[assignment]
     """How long a concurrency slot is held at most without a sign of life."""
+    store: str = ""
+    """URL of a Redis or Valkey that all replicas share, or ``env:NAME`` of a variable with it; empty: this process's memory."""
+    deadline: Duration = "25 ms"  # type: ignore[assignment]
+    """How long a request waits for the store before this replica goes on by what it last saw."""
+    replicas: Count = 1
+    """How many replicas there are, until they have found each other in the store."""
 
 
 class AuditTable(Table):

@@ -116,6 +116,8 @@ class Limit:
     cost: tuple[Window, ...] = ()
     concurrent: int = 0
     mode: RuleMode = "enforce"
+    on_store_error: str = "static"
+    """While the shared store does not answer: go on from what was last seen (``static``), ``allow``, or ``deny``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,12 @@ class State:
     snapshot_s: float = 10.0
     max_accounts: int = 50_000
     lease_s: float = 900.0
+    store: str = ""
+    """URL of the store that all replicas share; ``""``: this process's memory."""
+    deadline_s: float = 0.025
+    """How long a request waits for that store."""
+    replicas: int = 1
+    """How many there are, until they have found each other in the store."""
 
 
 @dataclass(frozen=True, slots=True)

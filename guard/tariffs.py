@@ -36,12 +36,14 @@ class Tariffs(NamedTuple):
 class Group:
     """Limits of one subject. ``kind`` names the table of its subjects; ``always``: the tariffs, if they depend on nothing."""
 
-    __slots__ = ("_chosen", "_predicates", "always", "kind", "limits", "per")
+    __slots__ = ("_chosen", "_open", "_predicates", "_shut", "always", "kind", "limits", "per")
 
     def __init__(self, per: tuple[str, ...], limits: Sequence[Limit]) -> None:
         self.per = per
         self.kind = "/".join(per)
         self.limits = [(tuple(_meters(limit)), tuple(_slots(limit))) for limit in limits]
+        self._open = frozenset(limit.id for limit in limits if limit.on_store_error == "allow")
+        self._shut = frozenset(limit.id for limit in limits if limit.on_store_error == "deny")
         self._predicates: list[Callable[[View], bool] | None] = [
             predicate(limit.when) if limit.when.tests else None for limit in limits
         ]
@@ -66,7 +68,7 @@ class Group:
             return None
         late = tuple([meter._replace(amount=2 * COST_MAX, shadow=False) for meter in meters])
         return Tariffs(
-            Tariff(self.kind, meters, slots),
+            Tariff(self.kind, meters, slots, open=self._open, shut=self._shut),
             Tariff(f"{self.kind}?", meters, slots),
             Tariff(self.kind, meters, slots, book=False),
             Tariff(self.kind, late),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guard import installation as installation_module
+from guard import saving as saving_module
 from guard.charges import Metered
 from guard.clock import ManualClock
 from guard.config import load
@@ -48,8 +48,7 @@ def feed(installation: Installation, log: list[tuple[float, town.Exchange]]) -> 
 
 def killed(installation: Installation) -> None:
     """What the kernel does for a process that was killed: it lets go of the files' locks."""
-    for held in (installation._state, installation._findings):
-        assert held is not None
+    for held in () if installation.saving is None else installation.saving.files:
         held.close()
 
 
@@ -119,7 +118,8 @@ def test_an_erased_account_does_not_come_back_after_a_kill(tmp_path: Path) -> No
     """Also where the findings are large and therefore written rarely."""
     first = started(tmp_path)
     feed(first, LOG)
-    first._keeping.no_sooner(T0 + 1e9)
+    assert first.saving is not None
+    first.saving._pace.no_sooner(T0 + 1e9)
     key = town.account("honest 3").key
     assert first.guard.erase(key, LOG[-1][0]) > 0
     clock(first).advance(11.0)
@@ -137,13 +137,13 @@ def test_many_restored_accounts_are_kept_out_of_the_collectors_way(
 ) -> None:
     """A few are not worth it: the process is not guard's alone."""
     frozen: list[int] = []
-    monkeypatch.setattr(installation_module.gc, "freeze", lambda: frozen.append(1))
+    monkeypatch.setattr(saving_module.gc, "freeze", lambda: frozen.append(1))
     first = started(tmp_path)
     feed(first, LOG[:300])
     first.close()
     started(tmp_path, LOG[300][0]).close()
     assert not frozen
-    monkeypatch.setattr(installation_module, "_MANY", 50)
+    monkeypatch.setattr(saving_module, "_MANY", 50)
     started(tmp_path, LOG[300][0]).close()
     assert frozen == [1]
 

@@ -29,7 +29,7 @@ LAYERS: dict[int, set[str]] = {
         "fields", "degrading", "notice", "waiting",
         "lines", "journal", "logs", "openai_items", "openai_shape", "gemini_content", "prompts", "forwarding", "explanation", "loosening", "samples", "plain", "sketch", "likelihoods", "unions", "together", "unjudged", "standing", "described",
     },
-    1: {"contracts", "registry"},
+    1: {"contracts", "registry", "remote"},
     2: set(PLUGINS),
     3: {
         "call", "region", "identity", "body", "fingerprint", "scoring", "policy", "limiter", "words", "stream", "rewriting", "tempo",
@@ -37,7 +37,7 @@ LAYERS: dict[int, set[str]] = {
     },
     4: {
         "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload", "endpoints",
-        "compiled", "answering", "understanding", "pipeline", "pacing", "health", "control", "installation",
+        "compiled", "answering", "understanding", "operated", "saving", "storing", "pipeline", "pacing", "health", "control", "fleet", "installation",
     },
     5: {
         "background", "describing", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "asked", "outstanding", "asking", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
@@ -62,7 +62,7 @@ FOREIGN: dict[str, set[str | int]] = {
     "aiohttp": {"transport"},
     "multidict": {"transport"},
     "uvicorn": {5},
-    "redis": {"stores"},
+    "redis": {"stores", "remote", "fleet", "cli"},
     "orjson": {
         "dialects",
         "openai_shape",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from guard.config import load
 from guard.errors import InstallError
-from guard.workers import claim_only_worker
+from guard.workers import apart, claim_number, claim_only_worker
 
 
 def worker(answers: Connection) -> None:
@@ -53,3 +54,45 @@ def test_a_process_of_its_own_claims_nothing(monkeypatch: pytest.MonkeyPatch, tm
 
     claim_only_worker({"SERVER_SOFTWARE": "gunicorn/23.0.0"})
     assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600]
+
+
+def numbered(folder: str, answers: Connection) -> None:
+    answers.send((claim_number(folder, {}), claim_number(folder, {})))
+    answers.recv()
+
+
+def test_workers_that_share_a_store_are_numbered(tmp_path: Path) -> None:
+    """Each keeps its number while it lives; the number of one that has ended is the next one's."""
+    context = multiprocessing.get_context("spawn")
+    said, running = [], []
+    for turn in range(3):
+        here, there = context.Pipe()
+        process = context.Process(target=numbered, args=(str(tmp_path / "state"), there), daemon=True)
+        process.start()
+        said.append(here.recv())
+        running.append((process, here))
+        if turn == 1:
+            running[0][1].send("end")
+            running[0][0].join(20)
+    for process, pipe in running[1:]:
+        pipe.send("end")
+        process.join(20)
+
+    assert said == [(1, 1), (2, 2), (1, 1)]
+
+
+def test_from_the_second_on_a_worker_writes_files_of_its_own() -> None:
+    """Two that wrote one file would break its chain; a port can be listened on once."""
+    policy = load(
+        'version = 1\n[state]\ndir = "/s"\n[audit]\nfile = "/a/audit.jsonl"\n[record]\nfile = "/r/log.jsonl"\n'
+        '[admin]\nsocket = "/s/admin.sock"\ntcp = "127.0.0.1:9901"\ntoken_file = "/s/token"\n'
+    )
+    assert apart(policy, 1) is policy
+    other = apart(policy, 2)
+    assert other.state.dir == "/s/worker-2"
+    assert other.audit.file == "/a/audit-worker-2.jsonl"
+    assert other.record.file == "/r/log-worker-2.jsonl"
+    assert other.admin.socket == "/s/admin-worker-2.sock"
+    assert other.admin.tcp == ""
+    assert other.limits == policy.limits
+    assert apart(load("version = 1\n"), 2) == load("version = 1\n")

@@ -17,6 +17,7 @@ import logging
 import math
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from guard.cli._server import configured
+from guard.cli._workers import INHERIT, listening, supervise
+from guard.clock import SystemClock
+from guard.config import load
 from guard.errors import InstallError
 from guard.quantities import duration_s
 
@@ -39,9 +43,9 @@ _NOT_TO_BE_SET = frozenset(
 )
 _SECRET_NAMES = frozenset(["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"])
 _WORKERS = (
-    "guard serve runs one worker: limits and findings are kept in its memory, and with more of them everybody would have the "
-    "allowance once for each. Start several `guard serve`, each with a port and a [state] dir of its own, behind a balancer that "
-    "keeps each account on one of them (examples/nginx.conf does)"
+    "several workers need a store that they share, or everybody would have the allowance once for each: give the policy "
+    '[state] store = "redis://HOST:6379/0" and set GUARD_KEY; without a store start several `guard serve`, each with a port and a '
+    "[state] dir of its own, behind a balancer that keeps each account on one of them (examples/nginx.conf does)"
 )
 
 
@@ -56,7 +60,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--host", metavar="H", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     add("--port", metavar="P", type=int, default=8080, help="the port to listen on; 0: any (default: 8080)")
-    add("--workers", metavar="N", type=int, default=1, help="how many processes (default, and for now the most: 1)")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="how many processes; several need a [state] store (default: 1)",
+    )
+    add(INHERIT, metavar="FD", type=int, default=-1, help=argparse.SUPPRESS)
     add(
         "--upstream-header",
         metavar="NAME=VALUE",
@@ -81,8 +92,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    policy = options.policy or (DEFAULT_POLICY if Path(DEFAULT_POLICY).exists() else "observe")
     if options.workers != 1:
-        raise InstallError(_WORKERS)
+        return _several(options, policy)
     _not_itself(options.upstream, options.host, options.port)
     headers, credential = upstream_headers(options.upstream_header, os.environ)
     try:
@@ -100,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())
     app = gateway(
         options.upstream,
-        options.policy or (Path(DEFAULT_POLICY) if Path(DEFAULT_POLICY).exists() else "observe"),
+        policy,
         headers=headers,
         credential=credential,
         anyone=options.anyone,
@@ -125,8 +137,28 @@ def run(options: argparse.Namespace) -> int:
                 super().handle_exit(sig, frame)
 
     server = Server(configured(app, options, math.ceil(options.shutdown_timeout)))
-    server.run()
+    inherited = options.inherit
+    server.run([socket.socket(fileno=inherited)] if inherited >= 0 else None)
     return 0 if server.started else 1
+
+
+def _several(options: argparse.Namespace, policy: str) -> int:
+    if options.workers < 1 or not load(policy, now=SystemClock().now()).state.store:
+        raise InstallError(_WORKERS)
+    _not_itself(options.upstream, options.host, options.port)
+    upstream_headers(options.upstream_header, os.environ)
+    _log()
+    words = sys.argv[1:]
+    at = next((place for place, word in enumerate(words) if word.split("=")[0] == "--workers"), 0)
+    command = words[:at] + words[at + (1 if "=" in words[at] else 2) :]
+    try:
+        bound = listening(options.host, options.port)
+    except OSError as error:
+        raise InstallError(f"{options.host}:{options.port} can't be listened on: {error.strerror}") from error
+    say = logging.getLogger("guard").info
+    say(f"listening on {bound.getsockname()[0]}:{bound.getsockname()[1]} with {options.workers} workers")
+    with bound:
+        return supervise(options.workers, command, bound, say)
 
 
 def upstream_headers(given: list[str], environ: Mapping[str, str]) -> tuple[Headers, Headers]:

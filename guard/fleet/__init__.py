@@ -1,0 +1,1 @@
+"""What replicas tell each other: exchanges, verdicts, the operator's words."""
