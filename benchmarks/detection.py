@@ -11,6 +11,8 @@ until       extraction exchanges answered in full before it was contained      c
 worst seg.  the kind of ordinary account that was touched most                 precision, recall             of clusters
 CPU ÷ parse CPU of the replay ÷ CPU of orjson.loads over the same lines        last ÷ first   tenth of the lines
 
+``--replicas N --store redis`` deals each log to N guards by lot; they tell each other through a real server (``detection_fleet.py``).
+``--closed-loop`` plays an operator who reacts against guard instead (``detection_loop.py``).
 ``--check`` judges bulk, hydra, injected, camouflaged and clean, three seeds each; all else is for information.
 """
 
@@ -29,6 +31,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
+import detection_dealt
+import detection_loop
 import detection_plot
 from detection_bars import (
     GUARD,
@@ -46,6 +50,7 @@ from detection_bars import (
     shortfalls,
 )
 from detection_jobs import PER_PROMPT, PER_WINDOW, Task, examine
+from detection_replay import Deal
 from detection_variants import SHARED, VARIANTS, reduced, spec_of
 from detection_words import held_out_auc, sources
 
@@ -62,7 +67,7 @@ QUICK_SCENARIO, QUICK_NAME, QUICK_DAYS, QUICK_SHARE = "hydra", "small-hydra", 1.
 
 def plan(options: argparse.Namespace) -> Iterator[Task]:
     """Every log to be examined. Raises ``KeyError`` for a scenario that is neither shared nor a variant."""
-    common = {"cache": options.cache, "keep": options.keep}
+    common = {"cache": options.cache, "keep": options.keep, "deal": Deal(options.replicas, options.store)}
     if options.log:
         for log in options.log:
             scenario, _, seed = log.stem.rpartition("-")
@@ -145,6 +150,21 @@ def report(rows: list[Row], picture: Path) -> None:
     print(detection_plot.draw(curves, picture))
 
 
+def closed_loop(options: argparse.Namespace) -> int:
+    """``detection_loop.py`` instead of logs."""
+    started = time.monotonic()
+    print(machine(), flush=True)
+    results = detection_loop.run(quick=options.quick, seeds=options.seeds or 1, cache=options.cache, jobs=options.jobs)
+    missed = detection_loop.shortfalls(results)
+    if options.json:
+        rows = [{**result._asdict(), "yield": result.part} for result in results]
+        options.json.write_text(json.dumps({"machine": machine(), "shortfalls": missed, "rows": rows}))
+    print(f"\nmeasured in {time.monotonic() - started:.0f} s")
+    if options.check:
+        print("\n".join(f"FALLS SHORT: {each}" for each in missed) or "all bars held")
+    return 1 if options.check and missed else 0
+
+
 def machine() -> str:
     cores, load = os.cpu_count(), f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{cores} cores{load}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
@@ -154,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one small scenario, under a minute")
     parser.add_argument("--check", action="store_true", help="exit 1 and name what falls short of the bars")
+    parser.add_argument("--closed-loop", action="store_true", help="an operator who reacts, in the place of logs")
     parser.add_argument("--all", action="store_true", help="relay, needle and blind too, for information")
     parser.add_argument("--variants", action="store_true", help="also our own scenarios: " + ", ".join(VARIANTS))
     parser.add_argument("--scenario", nargs="+", metavar="NAME", default=[], help="only these, shared or our own")
@@ -166,10 +187,25 @@ def main() -> int:
     parser.add_argument("--no-baselines", dest="baselines", action="store_false", help="guard with its policy only")
     parser.add_argument("--keep", action="store_true", help="leave the logs in the cache (0.3 to 1 GB each)")
     parser.add_argument("--cache", type=Path, metavar="DIR", default=Path.home() / ".cache" / "extraction-guard-bench")
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        default=1,
+        metavar="N",
+        help="deal exchanges to so many guards that share a store, by lot",
+    )
+    parser.add_argument(
+        "--store",
+        default="memory",
+        metavar="S",
+        help="how they tell each other: memory, redis (started for it) or a URL",
+    )
     parser.add_argument("--jobs", type=int, choices=range(1, MOST_JOBS + 1), default=MOST_JOBS, help="logs at a time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there as well")
     parser.add_argument("--png", type=Path, metavar="FILE", help="the leak over time (default: in the cache)")
     options = parser.parse_args()
+    if options.closed_loop:
+        return closed_loop(options)
     if not (SHARED / "eval" / "population.py").is_file():
         print(f"detection: the evaluation is missing; it is looked for at {SHARED}", file=sys.stderr)
         return 2
@@ -181,12 +217,15 @@ def main() -> int:
     if missing:
         parser.error(f"no such log: {missing[0]}")
     judged = {**JUDGED, QUICK_NAME: QUICK}
+    if options.replicas > 1:
+        # What several of them cost together is no bar of one.
+        judged = {name: bars._replace(ratio=None, growth=None) for name, bars in judged.items()}
     end_orderly()
     print(f"{machine()}; {len(tasks)} logs, {options.jobs} at a time\n", flush=True)
     started = time.monotonic()
     rows = run(tasks, judged, options.jobs)
     report(rows, options.png or options.cache / "leak-over-time.png")
-    missed = shortfalls(rows, judged)
+    missed = shortfalls(rows, judged) + (detection_dealt.shortfalls(rows) if options.replicas > 1 else [])
     if options.json:
         options.json.write_text(
             json.dumps({"machine": machine(), "shortfalls": missed, "rows": [asdict(row) for row in rows]})

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from detection_language import UNKNOWN
 from detection_ledger import Speakers
 from detection_replay import Cost
+
+from guard.replay.language import UNKNOWN
 
 GUARD = "guard"
 TOGETHER_SEEDS = 3

@@ -14,11 +14,12 @@ import numpy as np
 import orjson
 from detection_bars import GUARD, Row
 from detection_ledger import Ledger, by_language, contained, curve, read
-from detection_replay import Failed, parse_cost, replay, score, without_limits
+from detection_replay import Deal, Failed, parse_cost, replay, score, without_limits
 from numpy.typing import NDArray
 
 LIMITS = ("20/minute", "500/day")
 WITHOUT_LIMITS = "guard, limits off"
+ONE_PROCESS = "one process"
 PER_ACCOUNT = f"limits {', '.join(LIMITS)}"
 PER_PROMPT = "words of a prompt"
 PER_WINDOW = f"windows of {detection_windows.WINDOW}"
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     baselines: bool
     cache: Path
     keep: bool
+    deal: Deal = Deal()
 
 
 def examine(task: Task) -> list[Row]:
@@ -65,7 +67,7 @@ def examine(task: Task) -> list[Row]:
 def _rows(task: Task, log: Path, scratch: Path) -> list[Row]:
     parse = parse_cost(log)
     decisions = scratch / "guard.jsonl"
-    cost = replay(log, decisions, parse)
+    cost = replay(log, decisions, parse, deal=task.deal)
     hashed: list[detection_words.Codes] = []
     ledger = read(
         log, (lambda _, system, user: hashed.append(detection_words.codes(system, user))) if task.baselines else None
@@ -84,6 +86,9 @@ def _rows(task: Task, log: Path, scratch: Path) -> list[Row]:
         )
 
     rows = [row(GUARD, decisions, cost=cost)]
+    if task.deal.replicas > 1:
+        # The same log by one process: what replicas are measured against.
+        rows.append(row(ONE_PROCESS, decisions, cost=replay(log, decisions, parse)))
     if not task.baselines:
         return rows
     cost = replay(log, decisions, parse, without_limits(scratch))

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from detection_language import UNKNOWN, guess
 from detection_variants import SHARED
 from numpy.typing import NDArray
+
+from guard.replay.language import UNKNOWN, guess
 
 PARTS = 40
 """Into how many equal spans of time the leak is cut for the curve."""

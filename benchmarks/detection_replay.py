@@ -81,12 +81,26 @@ def without_limits(folder: Path) -> Path:
     return policy
 
 
-def replay(log: Path, decisions: Path, parse: Parse, policy: Path | None = None) -> Cost:
+class Deal(NamedTuple):
+    """How exchanges are dealt: to so many ``replicas``, which tell each other what they found through ``store``
+    (``detection_fleet.py``)."""
+
+    replicas: int = 1
+    store: str = "memory"
+
+
+ONE = Deal()
+
+
+def replay(log: Path, decisions: Path, parse: Parse, policy: Path | None = None, deal: Deal = ONE) -> Cost:
     """Decides the log by ``policy`` (None: the one that ``guard replay`` takes where none is named). Raises ``Failed``.
 
     The replay runs as anybody would run it; how far it has read is seen from outside (``/proc``, where there is one).
     """
     command = [sys.executable, "-m", "guard", "replay", str(log), "--out", str(decisions), "--quiet"]
+    if deal.replicas > 1:
+        command = [sys.executable, str(ROOT / "benchmarks" / "detection_fleet.py"), str(log), "--out", str(decisions)]
+        command += ["--replicas", str(deal.replicas), "--store", deal.store]
     if policy is not None:
         command += ["--policy", str(policy)]
     before_s = _children_s()

@@ -23,6 +23,9 @@ TICK_S = 1.0
 _SLICE_PAUSE_S = 0.0
 # Where work is due at this moment, requests go first.
 _SHORTEST_S = 0.005
+# How long a replica tries to take up what the others know before it begins, and to tell them what it knows when it ends.
+_JOINING_S = 1.0
+_LEAVING_S = 1.0
 
 
 class Background:
@@ -35,6 +38,7 @@ class Background:
         )
         installation.warn(*self._admin.warnings)
         self._task: asyncio.Task[None] | None = None
+        self._fleet: asyncio.Task[None] | None = None
         self._hangup = False
         self._wake = asyncio.Event()
         installation.wake = self._wake.set
@@ -48,6 +52,12 @@ class Background:
         """Starts everything, the operator's channel included. Raises ``InstallError`` where that can't open."""
         if not self.running:
             await self._admin.start()
+            fleet = self._installation.fleet
+            if fleet is not None:
+                # What the others have found is taken up before anybody is judged; a store that doesn't answer is not waited for.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_JOINING_S):
+                        await fleet.round()
             self.start()
 
     def start(self) -> None:
@@ -62,6 +72,13 @@ class Background:
                 await self._task
             self._task = None
         await self._admin.close()
+        if self._fleet is not None and self._installation.fleet is not None:
+            self._fleet.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._fleet
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LEAVING_S):
+                    await self._installation.fleet.close()
         if self._installation.remote is not None:
             await self._installation.remote.close()
         self._installation.close()
@@ -76,6 +93,8 @@ class Background:
         with self._on_hangup():
             while True:
                 self._wake.clear()
+                if installation.fleet is not None and (self._fleet is None or self._fleet.done()):
+                    self._fleet = asyncio.get_running_loop().create_task(installation.fleet.run(), name="guard fleet")
                 now, hangup = installation.clock.now(), self._hangup
                 if hangup or elapsed_s() >= tick_at:
                     self._hangup = False
@@ -87,7 +106,8 @@ class Background:
                     await asyncio.sleep(_SLICE_PAUSE_S)
                 wait_s = max(_SHORTEST_S, installation.wait_s(installation.clock.now()))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):  # not wait_for, which may lose a cancellation
+                        await self._wake.wait()
 
     def _hung_up(self) -> None:
         self._hangup = True

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from guard import settings
+from guard.conditions import mentions
 from guard.geo import installed
 from guard.mistakes import Mistakes
 from guard.places import Path
@@ -252,10 +253,13 @@ def _limit(limit: LimitTable, place: Path, mistakes: Mistakes) -> settings.Limit
         for shorter, longer in pairwise(windows):
             if longer.amount <= shorter.amount:
                 mistakes.warn((*place, unit), "the shorter window never bites", "the longer one allows no more")
+    when = compile_tests(limit.when, (*place, "when"), mistakes)
+    if mentions(when, frozenset({"replayed"})):
+        mistakes.add((*place, "when"), "can't ask for replayed: limits know nothing of it", "a rule does")
     return settings.Limit(
         limit.id,
         tuple(limit.per),
-        compile_tests(limit.when, (*place, "when"), mistakes),
+        when,
         limit.requests,
         limit.tokens,
         limit.cost,

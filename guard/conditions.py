@@ -35,6 +35,7 @@ asks the other question. So the strictest source counts, in a list of what is ba
     credential       accepted, provisional, anonymous            Account.status                              no
     input_tokens     range (estimated)                           Features.input_tokens                       no
     budget_tokens    range                                       Features.budget_tokens                      yes
+    replayed         signature: one that another received        Features.sealed                             no
     grant            true, false                                 whether a grant holds                       no
     cluster          true, false                                 whether the account is in a cluster         no
 
@@ -62,7 +63,8 @@ from guard.types import BANDS, UNKNOWN, Assessment, Exchange
 DAY_S = 86_400.0
 _KEY = re.compile(r"[0-9a-f]{32}")
 # Evidence of any kind: a grant answers it, so that a rule on one of these does no more than tag a granted account.
-SUSPICION = frozenset({"band", "score", "signal", "cluster", "standing", "country_differs"})
+SUSPICION = frozenset({"band", "score", "signal", "cluster", "standing", "country_differs", "replayed"})
+_NONE: frozenset[str] = frozenset()
 
 
 class View(NamedTuple):
@@ -72,6 +74,8 @@ class View(NamedTuple):
     assessment: Assessment
     now: float
     granted: bool
+    replayed: Callable[[Exchange, float], frozenset[str]] | None = None
+    """What of another account's the exchange brings along; asked only by a policy that has a rule on it."""
 
 
 class Field(NamedTuple):
@@ -111,6 +115,7 @@ FIELDS: MappingProxyType[str, Field] = MappingProxyType(
         "credential": Field("words", values=("accepted", "provisional", "anonymous")),
         "input_tokens": Field("range"),
         "budget_tokens": Field("range", unknown=True),
+        "replayed": Field("words", values=("signature",)),
         "grant": Field("flag"),
         "cluster": Field("flag"),
     }
@@ -168,6 +173,7 @@ _READ: MappingProxyType[str, Callable[[View], Any]] = MappingProxyType(
         "credential": attrgetter("exchange.account.status"),
         "input_tokens": attrgetter("exchange.features.input_tokens"),
         "budget_tokens": attrgetter("exchange.features.budget_tokens"),
+        "replayed": lambda view: _NONE if view.replayed is None else view.replayed(view.exchange, view.now),
         "grant": attrgetter("granted"),
         "cluster": lambda view: view.assessment.cluster is not None,
     }

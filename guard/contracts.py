@@ -211,6 +211,15 @@ class Remote(Protocol):
 
 
 @runtime_checkable
+class Carrying(Protocol):
+    """A store that goes on with a subject under another name: what a change of the hashing key needs."""
+
+    def carry(self, former: str, subject: str) -> None:
+        """From the next ``take`` on, what was used under ``former`` is used under ``subject``. Nothing under either: nothing is done."""
+        ...
+
+
+@runtime_checkable
 class Keeper(Protocol):
     """A store whose meters live in this process, so that a restart loses what isn't written down."""
 
@@ -230,6 +239,7 @@ class Keeper(Protocol):
 __all__ = [
     "Action",
     "Bill",
+    "Carrying",
     "Charge",
     "Dialect",
     "EventReducer",

@@ -11,7 +11,7 @@ an answered exchange, so pushing others' out costs as many. Until ``watch`` is c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from guard.errors import BadExchange, StateError
@@ -34,7 +34,7 @@ _ACCOUNT_BITS = 40
 class Conversations:
     """The ids that accounts have received. ``now``: seconds since 1970."""
 
-    __slots__ = ("_bound", "_key", "_watching", "refused")
+    __slots__ = ("_bound", "_key", "_watching", "refused", "tell")
 
     def __init__(self, key: HashKey, most: int = MOST) -> None:
         self._key = key
@@ -42,6 +42,8 @@ class Conversations:
         self._watching = False
         self.refused = 0
         """How often an account named an id that it has not received."""
+        self.tell: Callable[[int, int], None] | None = None
+        """Told of every id that is bound and of every one that is forgotten (then 0), where other replicas are to know it."""
 
     def __len__(self) -> int:
         return len(self._bound)
@@ -58,7 +60,19 @@ class Conversations:
         mark = self._mark(account)
         held = self._held(place, now)
         if held is None or held >> _HOUR_BITS == mark:
-            self._bound.put(place, mark << _HOUR_BITS | _hour(now))
+            entry = mark << _HOUR_BITS | _hour(now)
+            self._bound.put(place, entry)
+            if self.tell is not None:
+                self.tell(place, entry)
+
+    def unknown(self, exchange: Exchange) -> list[int]:
+        """Those of the ids that an exchange names of which nothing is held here."""
+        return [place for place in exchange.kept if self._bound.peek(place) is None] if self._watching else []
+
+    def learn(self, place: int, entry: int) -> None:
+        """Takes up what another replica has told, where nothing is held."""
+        if self._bound.peek(place) is None:
+            self._bound.put(place, entry)
 
     def places(self, names: Iterable[str]) -> tuple[int, ...]:
         """The keyed hashes of ids, for ``Exchange.kept``."""
@@ -84,6 +98,8 @@ class Conversations:
         theirs = [place for place in self._bound if (self._bound.peek(place) or 0) >> _HOUR_BITS == mark]
         for place in theirs:
             self._bound.drop(place)
+            if self.tell is not None:
+                self.tell(place, 0)
         return len(theirs)
 
     def pieces(self) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,7 @@ from guard.plain import View, folded, view
 from guard.recent import Recent
 from guard.samples import GIST
 from guard.sketch import Sketch, Sketcher
+from guard.talk import NO_TALK, Talk, prefix, sealed_prefixes
 from guard.types import Ask, Facet, Features, Turn
 
 VERSION = 2
@@ -42,6 +43,7 @@ MEDIA_TOKENS = 1_000
 _MOST_KNOWN = 2_048
 _MOST_TALKS = 65_536
 _LONGEST_KNOWN = 2_048
+_MOST_SEALED = 8
 _SYSTEM_SHINGLES = 2
 # Fewer sketches cost less one by one.
 _FEWEST_TOGETHER = 4
@@ -57,6 +59,7 @@ class _Begun(NamedTuple):
     past: int
     since: int
     new: View
+    talk: Talk
 
 
 class _Standing(NamedTuple):
@@ -95,12 +98,12 @@ class Fingerprinter:
 
     def _begin(self, ask: Ask, account: str) -> _Begun:
         """What is new in a request. Books what the account sends."""
-        past, since = self._past(ask.turns, account)
-        return _Begun(past, since, view("\n".join([turn[1] for turn in ask.turns[since:]])))
+        past, since, talk = self._past(ask.turns, account, ask.said)
+        return _Begun(past, since, view("\n".join([turn[1] for turn in ask.turns[since:]])), talk)
 
     def _finish(self, ask: Ask, stack: bytes, account: str, begun: _Begun, sketch: Sketch) -> Features:
         system, parameters, tools, turns = ask.system, ask.parameters, ask.tools, ask.turns
-        past, since, new = begun
+        past, since, new, talk = begun
         facets: list[Facet] = []
         standing: Readings = {}
         texts = [system] if system else []
@@ -149,11 +152,17 @@ class Fingerprinter:
             self._key.facet("slot", said) if said else 0,
             sketch.gist,
             ask.requests,
+            talk,
+            self._sealed(ask.sealed) if ask.sealed else (),
         )
 
-    def _past(self, turns: tuple[Turn, ...], account: str) -> tuple[int, int]:
+    def _past(self, turns: tuple[Turn, ...], account: str, visible: str | None) -> tuple[int, int, Talk]:
         """Where the model's last turn begins and where what came after it does; 0, 0 where the account has not sent what stands
-        before. Books what it sends now."""
+        before; and how the conversation is known again. Books what the account sends now.
+
+        One pass over the text, whoever sends it: the account is mixed in afterwards.
+        """
+        whose = hash(account)
         end = len(turns)
         since = end
         while since and turns[since - 1][0] != "assistant":
@@ -161,18 +170,28 @@ class Fingerprinter:
         past = since
         while past and turns[past - 1][0] == "assistant":
             past -= 1
-        talk = self._key.conversation(account)
+        talk = self._key.conversation()
         known = False
+        before = answered = 0
         if past:
             talk.update("\0".join([turn[1] for turn in turns[:past]]).encode())
-            known = self._talks.get(int.from_bytes(talk.digest(), "little")) is not None
+            before = int.from_bytes(talk.digest(), "little")
+            known = self._talks.get(before ^ whose) is not None
             talk.update(b"\0")
+            said = prefix("\n".join([turn[1] for turn in turns[past:since]]) if visible is None else visible)
+            answered = self._key.answer(before, said) if said else 0
         if since == end:
             # The client puts words into the model's mouth: nobody's next request goes on from there.
-            return (past, since) if known else (0, 0)
+            return (past, since, NO_TALK) if known else (0, 0, NO_TALK)
         talk.update("\0".join([turn[1] for turn in turns[past:]]).encode())
-        self._talks.put(int.from_bytes(talk.digest(), "little"), True)
-        return (past, since) if known else (0, 0)
+        asked = int.from_bytes(talk.digest(), "little")
+        self._talks.put(asked ^ whose, True)
+        found = Talk(asked, before, answered)
+        return (past, since, found) if known else (0, 0, found)
+
+    def _sealed(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """The hashes of signatures in both ways in which logs may name them."""
+        return tuple([self._key.answer(0, one) for text in texts[-_MOST_SEALED:] for one in sealed_prefixes(text)])
 
     def _prompt(self, ask: Ask, system: str) -> _Standing:
         """What a system prompt comes to."""
@@ -231,7 +250,11 @@ def _higher(one: Readings, other: Readings) -> Readings:
 
 def dump(features: Features) -> dict[str, Any]:
     """``request.features`` of an exchange log: everything later stages use, and nothing else."""
-    counted = {} if features.requests == 1 else {"requests": features.requests}
+    more: dict[str, Any] = {} if features.requests == 1 else {"requests": features.requests}
+    if features.talk != NO_TALK:
+        more["talk"] = [f"{value:016x}" for value in features.talk]
+    if features.sealed:
+        more["sealed"] = [f"{value:016x}" for value in features.sealed]
     return {
         "version": features.version,
         "dialect": features.dialect,
@@ -247,7 +270,7 @@ def dump(features: Features) -> dict[str, Any]:
         "digest": f"{features.digest:016x}",
         "slot": f"{features.slot:016x}",
         "gist": features.gist.hex(),
-        **counted,
+        **more,
     }
 
 
@@ -273,6 +296,8 @@ def load(record: Any, n: int) -> Features:
             slot=int(record["slot"], 16),
             gist=_gist(record["gist"]),
             requests=max(1, _count(record.get("requests", 1))),
+            talk=Talk(*[int(value, 16) for value in record.get("talk", ())]),
+            sealed=tuple([int(value, 16) for value in record.get("sealed", ())]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExchangeLogError(n, f"request.features can't be read: {type(error).__name__}") from error

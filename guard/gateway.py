@@ -86,9 +86,12 @@ class Gateway:
         elif scope["path"] == self._ready and (self.draining or not self._started):
             status, body = _NOT_READY
         else:
-            remote = self.guard.installation.remote
-            local = remote is not None and remote.condition(self.guard.installation.clock.now())["state"] != "up"
+            installation = self.guard.installation
+            now = installation.clock.now()
+            local = installation.remote is not None and installation.remote.condition(now)["state"] != "up"
             status, body = _LOCAL if local else _FINE
+            if scope["path"] == self._ready and installation.fleet is not None and not installation.fleet.ready(now):
+                status, body = _NOT_READY
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),

@@ -15,7 +15,7 @@ REPLAY_KEY = b"guard replay key: fixed and published"
 class HashKey:
     """Makes identifiers (32 hex digits) and facets (64-bit integers) from bytes."""
 
-    __slots__ = ("_facets", "_ids", "_talk", "sketch_secret")
+    __slots__ = ("_answer", "_facets", "_ids", "_talk", "sketch_secret")
 
     def __init__(self, secret: bytes) -> None:
         """``secret`` is any non-empty byte string; it is condensed to 64 bytes first."""
@@ -37,6 +37,7 @@ class HashKey:
         )
         self._ids = {kind: blake2b(digest_size=16, key=key, person=f"id:{kind}"[:16].encode()) for kind in kinds}
         self._talk = blake2b(digest_size=8, key=key, person=b"talk")
+        self._answer = blake2b(digest_size=8, key=key, person=b"answer")
         facets = (
             "system",
             "tools",
@@ -61,11 +62,15 @@ class HashKey:
         state.update(value)
         return state.hexdigest()
 
-    def conversation(self, account: str) -> blake2b:
-        """A hash to which the turns of an account's conversation are added; 8 bytes long."""
-        state = self._talk.copy()
-        state.update(account.encode())
-        return state
+    def conversation(self) -> blake2b:
+        """A hash to which the turns of a conversation are added; 8 bytes long."""
+        return self._talk.copy()
+
+    def answer(self, asked: int, prefix: str) -> int:
+        """64 bits for the conversation ``asked`` (``Talk``) with the answer of that prefix; for a signature ``asked`` is 0."""
+        state = self._answer.copy()
+        state.update(asked.to_bytes(8, "little") + prefix.encode())
+        return int.from_bytes(state.digest(), "little")
 
     def facet(self, kind: str, value: bytes) -> int:
         """An unsigned 64-bit integer that stands for ``value`` as a trait of that ``kind``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,8 +48,19 @@ class Identities:
     because nothing was known).
     """
 
-    def __init__(self, policy: Policy, key: HashKey) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        key: HashKey,
+        former: HashKey | None = None,
+        carry: Callable[[str, str, str], None] = lambda kind, before, now: None,
+    ) -> None:
+        """``former``: the key before this one; ``carry(kind, before, now)`` is told what somebody was called under it (kinds
+        ``account`` and ``org``), at his first request and whenever it may have been forgotten since."""
         self._key = key
+        self._former = former
+        self._carry = carry
+        self._carried: Recent[str, str] = Recent(policy.state.max_accounts)
         most = policy.state.max_accounts
         self.counts: Counter[str] = Counter()
         self._accepted = Keys(most)
@@ -80,6 +91,13 @@ class Identities:
                 raise BadExchange(401, "anonymous", "This service needs a credential.")
             return network
         hashed = self._key.identifier("credential", secret)
+        if self._former is not None:
+            before = self._former.identifier("credential", secret)
+            if before in self._accepted:
+                self._accepted.drop(before)
+                self._accepted.add(hashed)
+            if hashed in self._accepted:  # of credentials that anybody can make up nothing is looked for
+                self._carry_over("account", before, hashed)
         if self._describe is not None:
             described = self._described.get(hashed)
             if described is not None and now - described.at < self._ttl_s:
@@ -165,6 +183,11 @@ class Identities:
         for key in accepted:
             self._accepted.add(key)
 
+    def _carry_over(self, kind: str, before: str, name: str) -> None:
+        if self._carried.get(before) is None:
+            self._carried.put(before, name)
+            self._carry(kind, before, name)
+
     def _marks(self, call: Call) -> tuple[str, int]:
         secret = call.credential or self._credentials.find(call.headers, call.query, call.by_query)
         return self._key.identifier("credential", secret), self._network(call.peer.network).shard
@@ -194,6 +217,10 @@ class Identities:
 
         account = keyed("account", facts.id) or hashed
         org = keyed("org", facts.org)
+        if self._former is not None:
+            for kind, stated, name in (("account", facts.id, account), ("org", facts.org, org)):
+                if stated:
+                    self._carry_over(kind, self._former.identifier(kind, stated.encode("utf-8", "surrogatepass")), name)
         return Account(
             account,
             "accepted",

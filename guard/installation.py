@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from logging import WARNING
+from logging import INFO, WARNING
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,8 +36,8 @@ from guard.reload import PolicyFile, ReloadOutcome
 from guard.routes import NOT_PROTECTED, NotProtected
 from guard.saving import Saving
 from guard.settings import Policy
-from guard.storing import store_of
-from guard.types import Exchange, Headers, Receipt, Route, Usage
+from guard.storing import fleet_of, store_of
+from guard.types import Exchange, Headers, JSONObject, Receipt, Route, Usage
 from guard.waiting import WaitingRoom
 from guard.workers import apart, claim_number, claim_only_worker
 
@@ -83,6 +83,7 @@ class Installation:
         store = store_of(in_force.state)
         self.remote = store if isinstance(store, Remote) else None
         """The store, where its meters live elsewhere: then exchanges are decided by ``reach``."""
+        self._store_told = ("up", 0)
         if self.remote is not None:
             if found.origin == "random":
                 raise StateError(_NO_KEY)
@@ -105,16 +106,18 @@ class Installation:
         self.recorder = ExchangeRecorder(in_force.record, dump, found.key)
         self.recorder.use(in_force)
         self._records = self.recorder.wants
-        self.guard = Guard(in_force, key=found.key, start=now, store=store, on_fault=self._fault)
+        self.guard = Guard(in_force, key=found.key, start=now, store=store, on_fault=self._fault, former=found.former)
         self.guard.conversations.watch()
-        self.saving = Saving(self.guard, state_dir, self.log, now) if state_dir else None
+        self.saving = Saving(self.guard, state_dir, self.log, now, found.former) if state_dir else None
         if self.saving is not None:
             self.saving.restore(now)
             self._warnings.extend(self.saving.warnings)
         else:
             self._warnings.append(_NO_STATE if self.remote is None else _NO_STATE_BUT_STORE)
+        self.fleet = fleet_of(self.guard, in_force.state, clock)
+        """The other replicas; None: there are none."""
         self.control = Control(
-            self.guard,
+            self.guard if self.fleet is None else self.fleet.voice,
             audit=self.audit,
             metrics=self.metrics,
             reload=self._reload_now,
@@ -169,6 +172,8 @@ class Installation:
         remote = self.remote
         if remote is None:
             return self.decide(exchange, compiled, plain, headers)
+        if exchange.kept and self.fleet is not None:
+            await self.fleet.recall(exchange)
         began = perf_counter()
         waited_s, now = 0.0, self.clock.now()
         steps = self.guard.deciding(exchange, now, compiled)
@@ -190,7 +195,7 @@ class Installation:
             receipt = replace(receipt, decision=crowded(receipt.decision))
         self.metrics.decided(receipt, took_s)
         self.audit.exchange(receipt)
-        if self.guard.recognition.waiting >= BATCH and not self._pace.lags:
+        if self.guard.recognition.waiting >= BATCH and not self._pace.lags and self.fleet is None:
             self.wake()
         if not self._records:
             return receipt, None
@@ -234,6 +239,8 @@ class Installation:
                 before, self._file.reload(now) if hangup else self._file.poll(now), now, "SIGHUP" if hangup else "watch"
             )
             yield
+        if self.remote is not None:
+            self._tell_of_store(self.remote.condition(now), now)
         self.audit.flush(now)
         yield from self.recorder.flushing(now)
         if isinstance(self.guard.store, Keeper):
@@ -244,6 +251,8 @@ class Installation:
 
     def recognise(self, now: float) -> Iterator[None]:
         """Recognition's work that is due, in slices of at most two milliseconds, and no more than a tenth of a core."""
+        if self.fleet is not None and not self.fleet.alone(now):
+            return  # whoever leads looks at the exchanges of all
         if self._pace.due(now) or not self._pace.lags:
             was_lagging = self._pace.lags
             yield from self._pace.round(self.guard.recognise(now), now)
@@ -252,6 +261,8 @@ class Installation:
 
     def wait_s(self, now: float) -> float:
         """How long nothing of recognition's will be due, a quarter of a second at most."""
+        if self.fleet is not None and not self.fleet.alone(now):
+            return BATCH_S
         due_at = max(self.guard.recognition.ring.due_at, self._pace.next_at if self._pace.lags else now)
         return min(BATCH_S, max(0.0, due_at - now))
 
@@ -333,7 +344,20 @@ class Installation:
         store = None if self.remote is None else self.remote.condition(now)
         if store is not None and store["state"] != "up":
             broken.append(_LOCAL)
+        if store is not None and self.fleet is not None:
+            store = store | {"fleet": self.fleet.condition(now)}
+            warnings += store["fleet"]["warnings"]
         return Surroundings(tuple(broken), tuple(warnings), looking, store)
+
+    def _tell_of_store(self, store: JSONObject, now: float) -> None:
+        """A line when it goes and when it is back, and one a second at most while it fails."""
+        state, errors = str(store["state"]), sum(store["errors"].values())
+        if (state, errors) != self._store_told:
+            level = INFO if state == "up" and errors == self._store_told[1] else WARNING
+            self.log.event("store", now, level, state=state, errors=errors, since=store["since"])
+            if state != self._store_told[0]:
+                self.audit.event("store", now, state=state)
+            self._store_told = state, errors
 
     def _lag(self) -> str:
         return (

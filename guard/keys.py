@@ -2,6 +2,9 @@
 
 With a key that stays, an account is the same one after a restart and on every replica; with one made by chance every restart
 forgets who everybody is, which is said once.
+
+A key is changed by giving the new one and, as the one before it, the old one: each account is carried over at its first
+request, with what it has used, and the old key can be taken away once everybody has come by.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from guard.hashing import HashKey
 
 VARIABLE = "GUARD_KEY"
 FILE = "hash.key"
+FORMER_VARIABLE = "GUARD_KEY_BEFORE"
+FORMER_FILE = "hash.key.before"
 LEAST_BYTES = 16
 _NEW_BYTES = 32
 _MOST_BYTES = 4096
@@ -26,11 +31,15 @@ _REMEDY = f"set {VARIABLE} (at least {LEAST_BYTES} bytes), or"
 
 
 class FoundKey(NamedTuple):
-    """The key, where it came from, and what the operator should be told (``""``: nothing)."""
+    """The key, where it came from, and what the operator should be told (``""``: nothing).
+
+    ``former``: the key that was in use before, while accounts are carried over from it.
+    """
 
     key: HashKey
     origin: Literal["environment", "file", "random"]
     warning: str = ""
+    former: HashKey | None = None
 
 
 def find_key(state_dir: str, environ: Mapping[str, str] | None = None) -> FoundKey:
@@ -39,23 +48,44 @@ def find_key(state_dir: str, environ: Mapping[str, str] | None = None) -> FoundK
     The first start with a state folder writes the file, readable by its owner alone. Raises ``InstallError`` for a
     ``GUARD_KEY`` that is too short and ``StateError`` for a file that others may read or that can't be used.
     """
-    given = (os.environ if environ is None else environ).get(VARIABLE)
-    if given is not None:
-        secret = os.fsencode(given.strip())
-        if len(secret) < LEAST_BYTES:
-            raise InstallError(
-                f"{VARIABLE} has {len(secret)} bytes and needs at least {LEAST_BYTES}; make one with "
-                "`python -c 'import secrets; print(secrets.token_hex(32))'`, or unset it"
-            )
-        return FoundKey(HashKey(secret), "environment")
+    surroundings = os.environ if environ is None else environ
+    former = _former(state_dir, surroundings)
+    key = _given(VARIABLE, surroundings)
+    if key is not None:
+        return FoundKey(key, "environment", former=former)
     if state_dir:
-        return FoundKey(HashKey(_from_file(Path(state_dir) / FILE)), "file")
+        return FoundKey(HashKey(_from_file(Path(state_dir) / FILE)), "file", former=former)
     return FoundKey(
         HashKey(secrets.token_bytes(_NEW_BYTES)),
         "random",
         f"neither {VARIABLE} nor a state folder is set: the hashing key is random, and a restart forgets every account; "
         f"{_REMEDY} give [state] dir",
     )
+
+
+def _given(variable: str, environ: Mapping[str, str]) -> HashKey | None:
+    given = environ.get(variable)
+    if given is None:
+        return None
+    secret = os.fsencode(given.strip())
+    if len(secret) < LEAST_BYTES:
+        raise InstallError(
+            f"{variable} has {len(secret)} bytes and needs at least {LEAST_BYTES}; make one with "
+            "`python -c 'import secrets; print(secrets.token_hex(32))'`, or unset it"
+        )
+    return HashKey(secret)
+
+
+def _former(state_dir: str, environ: Mapping[str, str]) -> HashKey | None:
+    """The key before this one: ``GUARD_KEY_BEFORE``, or the file that the operator has moved aside."""
+    former = _given(FORMER_VARIABLE, environ)
+    path = Path(state_dir) / FORMER_FILE
+    if former is None and state_dir and path.exists():
+        try:
+            return HashKey(_read(path))
+        except OSError as error:
+            raise StateError(f"{path}: {error.strerror}; {_REMEDY} make it readable for this process") from error
+    return former
 
 
 def _from_file(path: Path) -> bytes:

@@ -56,7 +56,7 @@ EVENTS = frozenset(
             "block",
             "erase",
         ),
-        *("read", "denied", "stage_error", "suppressed"),
+        *("read", "denied", "stage_error", "store", "suppressed"),
     }
 )
 MAX_TEXT = 300
@@ -184,8 +184,11 @@ def with_response(line: bytes, usage: Usage | None) -> bytes:
     """An exchange line with what the app answered; as it is where the app was not asked, did not answer, or is still at it."""
     if usage is None or not usage.forwarded or usage.status == 0:
         return line
-    counts = (line[:-1], usage.status, usage.input_tokens, usage.output_tokens)
-    return b'%b,"response":{"status":%d,"input_tokens":%d,"output_tokens":%d}}' % counts
+    more = b',"prefix":"%b"' % usage.prefix.encode() if usage.prefix else b""
+    if usage.signatures:
+        more += b',"signatures":["%b"]' % '","'.join(usage.signatures).encode()
+    counts = (line[:-1], usage.status, usage.input_tokens, usage.output_tokens, more)
+    return b'%b,"response":{"status":%d,"input_tokens":%d,"output_tokens":%d%b}}' % counts
 
 
 def account_fields(account: Account) -> JSONObject:

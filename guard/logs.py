@@ -31,6 +31,7 @@ EVENTS = MappingProxyType(
         "audit_failed": "the audit file can't be written; fields: file, why, lost",
         "record_failed": "the exchange log can't be written; fields: file, why, lost",
         "snapshot_failed": "state could not be saved; field: why",
+        "store": "the shared store went (state: local), is back (up), or fails now and then; fields: state, since, errors",
         "upstream": "a gateway's upstream failed and the client was told so; fields: what, error",
         "admin": "the operator's channel: listening, refused, closed; field: what",
         "admin_denied": "somebody gave the operator's channel a wrong token; field: times",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from guard.compiled import compiled
-from guard.contracts import Action, Dialect, GroupSignal, Keeper, Keeping, Signal, Store
+from guard.contracts import Action, Carrying, Dialect, GroupSignal, Keeper, Keeping, Signal, Store
 from guard.conversations import Conversations
 from guard.decision import References
 from guard.errors import AdminError, BadExchange, StateError
@@ -47,6 +47,7 @@ class Operated:
         start: float = 0.0,
         store: Store | None = None,
         on_fault: Callable[[str, Exception], None] = _no_observer,
+        former: HashKey | None = None,
     ) -> None:
         self.key = key
         self.faults: Counter[str] = Counter()
@@ -64,8 +65,8 @@ class Operated:
         self.recognition = Recognition(Weighing(weighers, clips, weights.caps), key, policy.state.max_accounts)
         self._references = References(key, start)
         self._on_fault = on_fault
-        self.identities = Identities(policy, key)
         self.words = Words(policy, key)
+        self.identities = Identities(policy, key, former, self._carry)
         self.unions = Unions(policy.state.max_accounts)
         self.region = Regions(policy, start)
         self.compiled = compiled(policy, self.key, self.dialects, self.store, self.unions, regions=self.region)
@@ -96,6 +97,15 @@ class Operated:
         self.identities.use(policy)
         self.compiled = fresh
 
+    def _carry(self, kind: str, former: str, name: str) -> None:
+        """Somebody comes by who had another name under the key before: what is held of him goes on."""
+        self.words.carry(kind, former, name)
+        if isinstance(self.store, Carrying):
+            self.store.carry(former, name)
+        if kind == "account":
+            self._scoring.carry(former, name)
+            self.recognition.accounts.carry(former, name)
+
     def set_mode(self, mode: str, until: float, now: float) -> None:
         """Overrides the policy's mode until then (0: until it is set again; ``"policy"`` ends it)."""
         self.words.set_mode(mode, until)
@@ -104,9 +114,13 @@ class Operated:
         """The operator's word that a subject may do what looks like extraction; its evidence is dropped."""
         name = self.words.speak(grant)
         for meant in subjects(grant.subject, self.key):
-            mercy.release(self.recognition, meant)
-            self._scoring.forgive(meant.partition(":")[2])
+            self.release(meant)
         return name
+
+    def release(self, name: str) -> None:
+        """Drops the evidence against ``account:<key>`` or ``org:<key>`` (keyed hashes): it has a grant."""
+        mercy.release(self.recognition, name)
+        self._scoring.forgive(name.partition(":")[2])
 
     def revoke(self, typed: str, now: float) -> bool:
         """Takes back the operator's grant and block of a subject; False: there was neither."""

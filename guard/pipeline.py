@@ -30,10 +30,11 @@ from guard.operated import Operated
 from guard.policy import Judgement
 from guard.recognition.ceilings import Over
 from guard.routes import FLAT, NO_DIALECT
-from guard.types import Account, Call, Decision, Exchange, Held, JSONObject, Receipt, Usage
+from guard.types import BANDS, Account, Call, Decision, Exchange, Held, JSONObject, Receipt, Usage
 from guard.unjudged import UNREAD, faulty, no_dialect
 
 ADMITTED = Admission(True)
+SUSPECTED = frozenset(BANDS[2:])
 
 
 class Guard(Operated):
@@ -115,7 +116,7 @@ class Guard(Operated):
             assessment = self._scoring.neutral
         block = self.words.block(account, now)
         if block is None:
-            judgement = compiled.judge.judge(View(exchange, assessment, now, granted))
+            judgement = compiled.judge.judge(View(exchange, assessment, now, granted, self._replayed))
         else:
             judgement = Judgement("refuse", "block", reasons=("block",))
         action, rule, public, reasons, shadow, options, wait_s = judgement
@@ -199,8 +200,26 @@ class Guard(Operated):
         if usage.status != 200:
             self._scoring.failed(receipt.exchange, now)
             self.recognition.failed(receipt.exchange, now)
+        decision = receipt.decision
+        if usage.prefix or usage.signatures or (decision.contained and decision.band in SUSPECTED):
+            self._received(receipt, usage, now)
         if receipt.decision.cluster is not None and usage.forwarded:
             self.recognition.clusters.book(receipt.decision.cluster, usage)
+
+    def _replayed(self, exchange: Exchange, now: float) -> frozenset[str]:
+        """What of another account's it brings along, for rules on that; they fail open."""
+        try:
+            return self.recognition.hops.replayed(exchange, now)
+        except Exception as error:
+            self.fault("recognition", error)
+            return frozenset()
+
+    def _received(self, receipt: Receipt, usage: Usage, now: float) -> None:
+        """Who received the answer is known when a conversation goes on from it."""
+        try:
+            self.recognition.hops.settle(receipt.exchange, usage, now, contained=receipt.decision.contained)
+        except Exception as error:
+            self.fault("recognition", error)
 
     # -- beside the requests --------------------------------------------------------------------------------------
 

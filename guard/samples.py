@@ -53,6 +53,22 @@ class Baseline:
     """Share of accounts with standing (0.5 and more)."""
 
 
+class Moves(NamedTuple):
+    """How conversations went between a group's accounts (``recognition/hops.py``): counts of turns."""
+
+    hops: int
+    """Turns that went on from an answer that another account of the group had received."""
+    quick_hops: int
+    """Those that came within ten minutes of it."""
+    talks: int
+    """In so many conversations."""
+    pairs: int
+    """From so many accounts to so many others, as pairs."""
+    stays: int
+    """Turns at the account that had received the answer, since its first hop; likewise the quick ones."""
+    quick_stays: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """n exchanges in order of time, by A accounts that are numbered from 0 within the sample."""
@@ -89,6 +105,8 @@ class Sample:
     baseline: Baseline
     stopped: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """When members of the group were contained, in order; empty: none, or not known."""
+    moves: Moves | None = None
+    """How conversations moved among the accounts; None: the group was not found by that."""
 
     @property
     def accounts(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from guard.contracts import Keeper
 from guard.errors import StateError
+from guard.hashing import HashKey
 from guard.logs import Log
 from guard.pacing import Pace
 from guard.pipeline import Guard
@@ -32,12 +33,13 @@ class Saving:
     ``trouble``: what could not be written lately, by file, in sentences. ``warnings``: what could not be read at the start.
     """
 
-    def __init__(self, guard: Guard, state_dir: str, log: Log, now: float) -> None:
+    def __init__(self, guard: Guard, state_dir: str, log: Log, now: float, former: HashKey | None = None) -> None:
+        """``former``: the key before this one, under which the state may have been written."""
         self._guard = guard
         self._log = log
-        mark = guard.key.identifier("reference", b"state")
-        self._state = StateDir(state_dir, mark)
-        self._findings = StateDir(Path(state_dir) / _FINDINGS, mark)
+        marks = [key.identifier("reference", b"state") for key in (guard.key, former) if key is not None]
+        self._state = StateDir(state_dir, *marks)
+        self._findings = StateDir(Path(state_dir) / _FINDINGS, *marks)
         self._pace = Pace(guard.policy.state.snapshot_s, _KEEPING_SHARE)
         self._spoken = 0
         self._open = True
@@ -69,12 +71,22 @@ class Saving:
     def close(self, now: float) -> None:
         """Writes everything and lets go of the folder."""
         self.flush(now, whole=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._open = False
         self._state.close()
         self._findings.close()
 
     def restore(self, now: float) -> None:
         """Takes up what was written before. Raises ``StateError`` for what is another guard's or a newer one's."""
+        try:
+            self._restore(now)
+        except StateError:
+            self._let_go()  # whoever starts again in this process must find the folder free
+            raise
+
+    def _restore(self, now: float) -> None:
         guard = self._guard
         kept, found = self._state.read(), self._findings.read()
         self.warnings = tuple(filter(None, (kept.trouble, found.trouble)))

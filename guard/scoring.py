@@ -221,6 +221,12 @@ class Scoring:
         self._ring.remove(account)
         return True
 
+    def carry(self, former: str, account: str) -> None:
+        """Goes on with what is held of an account under another name."""
+        if former in self._accounts and account not in self._accounts:
+            self._accounts[account] = self._accounts.pop(former)
+            self._ring.append(account)  # its former place goes when the hand comes by
+
     def bands(self) -> dict[str, int]:
         """How many held accounts are in each band, as of their last exchange. O(accounts): for the operator's status."""
         counts = dict.fromkeys(BANDS, 0)
@@ -266,9 +272,9 @@ class Scoring:
         for _ in range(_LOOKS):
             place = self._hand = self._hand + 1 if self._hand + 1 < len(ring) else 0
             key = ring[place]
-            record = self._accounts[key]
+            record = self._accounts.get(key)
             if not isinstance(record, _Record) or record.clean():
-                del self._accounts[key]
+                self._accounts.pop(key, None)
                 ring[place] = ring[-1]
                 ring.pop()
                 return True

@@ -48,6 +48,11 @@ class Skeleton:
         if fixed >= 0 and (fixed, fixed_characters) == (before - len(other), before_characters - length(other)):
             self.head, self.tail, self.fixed_bytes, self.fixed_characters = head, tail, fixed, fixed_characters
 
+    def around(self) -> tuple[bytes, bytes] | None:
+        """What of the string between head and tail stands in these already; None: it ends in an escape."""
+        after = self.tail[: self.tail.find(b'"')]
+        return None if b"\\" in after else (self.head[self.head.rfind(b'"') + 1 :], after)
+
 
 def _shared(one: bytes, other: bytes) -> int:
     """The length of the longest common beginning."""

@@ -47,12 +47,14 @@ class StateDir:
     """One process's hold on a state directory. Close it, or leave its ``with`` block, to let the next process in.
 
     Raises ``StateError`` where the directory can't be made or another process holds it. ``mark`` is any short text that
-    stands for the hashing key: a state written under another key names nobody under this one.
+    stands for the hashing key: a state written under another key names nobody under this one. ``former``: of a key whose state is
+    taken up as well.
     """
 
-    def __init__(self, path: str | Path, mark: str = "") -> None:
+    def __init__(self, path: str | Path, mark: str = "", former: str = "") -> None:
         self.path = Path(path)
         self._mark = mark
+        self._former = former or mark
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / "state.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -193,7 +195,7 @@ class StateDir:
             raise _Broken(f"{path}: has been altered or is torn")
         if version > VERSION:
             raise StateError(f"{path}: was written by a newer guard (format {version}); start that one, or {_FRESH}")
-        if mark != self._mark:
+        if mark not in {self._mark, self._former}:
             raise StateError(f"{path}: was written under another key; put GUARD_KEY or the key file back, or {_FRESH}")
         pieces: dict[str, list[Any]] = {}
         for line in lines[1:-2]:

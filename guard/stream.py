@@ -19,9 +19,10 @@ from typing import Any, Final, Literal
 import orjson
 
 from guard.contracts import Dialect
+from guard.heard import Heard
 from guard.skeleton import Skeleton, length
 from guard.sse import MAX_EVENT_BYTES, Splitter
-from guard.types import Tally, Usage
+from guard.types import Usage
 
 BATCH_BYTES: Final = 32 * 1024
 MAX_JSON_BYTES: Final = 4 * 1024 * 1024
@@ -57,6 +58,8 @@ class AnswerMeter:
         "_kind",
         "_max_json_bytes",
         "_raw_bytes",
+        "_said",
+        "_says",
         "_skeleton",
         "_splitter",
         "_told",
@@ -91,7 +94,10 @@ class AnswerMeter:
         self._finished = False
         self.passed_bytes = 0
         self._told: _Watched | None = None
-        self.tally = Tally()
+        self.tally: Heard = Heard()
+        self._said = False
+        self._says: tuple[bytes, bytes] | None = None
+        """What of the answer's text stands in every event of the skeleton, before and after the piece; None: they are none of it."""
         if content_encoding:
             self._compressed(content_encoding.strip().lower())
 
@@ -118,7 +124,7 @@ class AnswerMeter:
         self._parse()
         return self._splitter is None or self._splitter.between_events()
 
-    def finish(self) -> Tally:
+    def finish(self) -> Heard:
         """Parses what is left and returns the tally; further calls return the same."""
         if self._finished:
             return self.tally
@@ -162,6 +168,8 @@ class AnswerMeter:
             output,
             reported,
             complete,
+            prefix=tally.prefix() if complete and status == 200 else "",
+            signatures=tuple(tally.signatures),
         )
 
     def _compressed(self, encoding: bytes) -> None:
@@ -219,10 +227,16 @@ class AnswerMeter:
                 if b'"' not in piece and b"\\" not in piece:
                     tally.text_bytes += skeleton.fixed_bytes + len(piece)
                     tally.characters += skeleton.fixed_characters + length(piece)
+                    if self._says is not None:
+                        before, after = self._says
+                        tally.hear(before + piece + after)
                     continue
-            text_bytes, characters = tally.text_bytes, tally.characters
+            text_bytes, characters, heard = tally.text_bytes, tally.characters, tally.heard_bytes
             self._event(payload)
+            said, self._said = self._said, tally.heard_bytes > heard
             skeleton.learn(payload, tally.text_bytes - text_bytes, tally.characters - characters)
+            if skeleton.head is not head:
+                self._says = skeleton.around() if said and self._said else None
             head, tail = skeleton.head, skeleton.tail
             start, ends = len(head), len(tail)
 
@@ -276,7 +290,7 @@ def readable(headers: Sequence[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, by
     return [*kept, (b"accept-encoding", b"gzip")]
 
 
-class _Watched(Tally):
+class _Watched(Heard):
     """A tally that passes on what ids it is told of."""
 
     __slots__ = ("_told",)

@@ -56,7 +56,7 @@ class Table:
             return False  # the next bill of the same request
         for _ in range(_LOOKS):
             self._hand = self._hand + 1 if self._hand + 1 < len(self._ring) else 0
-            if is_clean(self.subjects[self._ring[self._hand]], now):
+            if self._idle(now):
                 self._drop(self._hand)
                 return len(self.subjects) < self.bound
         self._full_at = now
@@ -68,7 +68,7 @@ class Table:
             return
         for _ in range(_SWEPT):
             self._hand = self._hand + 1 if self._hand + 1 < len(self._ring) else 0
-            if is_clean(self.subjects[self._ring[self._hand]], now - _IDLE_S):
+            if self._idle(now - _IDLE_S):
                 self._drop(self._hand)
 
     def add(self, name: str, subject: Subject) -> None:
@@ -79,7 +79,11 @@ class Table:
     def forget(self, name: str) -> int:
         """Forgets a subject and all that is counted within it (``name/…``); how many meters. O(table), for operators."""
         within = name + "/"
-        found = [place for place, other in enumerate(self._ring) if other == name or other.startswith(within)]
+        found = [
+            place
+            for place, other in enumerate(self._ring)
+            if (other == name or other.startswith(within)) and other in self.subjects
+        ]
         meters = sum(len(self.subjects[self._ring[place]]) // 4 for place in found)
         for place in reversed(found):
             self._drop(place)
@@ -92,12 +96,27 @@ class Table:
             self._ring.remove(name)
         return subject
 
+    def carry(self, former: str, name: str) -> bool:
+        """Goes on with a subject under another name, where none bears that yet; False: there was nothing to go on with."""
+        if former not in self.subjects or name in self.subjects:
+            return False
+        # Its former place in the ring goes when the hand comes by.
+        self.add(name, self.subjects.pop(former))
+        return True
+
     def names(self) -> list[str]:
         """A copy of all names, in no order."""
-        return self._ring[:]
+        return [name for name in self._ring if name in self.subjects]
+
+    def _idle(self, now: float) -> bool:
+        """Whether the hand points at a subject whose meters are all drained, or at none."""
+        subject = self.subjects.get(self._ring[self._hand])
+        return subject is None or is_clean(subject, now)
 
     def _drop(self, place: int) -> None:
-        self.subjects.pop(self._ring[place])[0] = DROPPED
+        subject = self.subjects.pop(self._ring[place], None)
+        if subject is not None:
+            subject[0] = DROPPED
         self._ring[place] = self._ring[-1]
         self._ring.pop()
 

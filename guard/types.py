@@ -18,6 +18,7 @@ from guard.charges import Bill
 from guard.errors import BadExchange
 from guard.origin import UNKNOWN as UNKNOWN  # noqa: PLC0414 - part of this vocabulary
 from guard.origin import Peer as Peer  # noqa: PLC0414
+from guard.talk import NO_TALK, Talk
 
 JSONObject = dict[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -179,6 +180,10 @@ class Ask:
     """Ids of what the API keeps and this request builds on or asks for; each must have been given to the same account."""
     requests: int = 1
     """How many requests this one stands for: those of a batch."""
+    said: str | None = None
+    """The text of the model's last message, without reasoning and calls; None: it is the turn's."""
+    sealed: tuple[str, ...] = ()
+    """What the API sealed and the client brings back: reasoning signatures, encrypted content."""
 
 
 class Facet(NamedTuple):
@@ -214,6 +219,9 @@ class Features:
     """Its content, as a random projection (``sketch.py``): ``samples.GIST`` signed bytes, or empty."""
     requests: int = 1
     """How many requests it stands for; limits count each."""
+    talk: Talk = NO_TALK
+    sealed: tuple[int, ...] = ()
+    """Keyed 64-bit hashes of the reasoning signatures that it brings along."""
 
 
 @value
@@ -364,6 +372,9 @@ class Usage:
     complete: bool
     forwarded: bool = True
     """False: guard answered by itself, or failed before the app was called; then everything reserved is given back."""
+    prefix: str = ""
+    """The answer's message as a hash (``talk.prefix``); ``""``: not known."""
+    signatures: tuple[str, ...] = ()  # those that it gave out, likewise
 
 
 @dataclass(slots=True)
@@ -381,3 +392,9 @@ class Tally:
 
     def issued(self, name: str) -> None:
         """The answer gives out an id under which the API keeps something. Who wants to know overrides this."""
+
+    def said(self, text: str) -> None:
+        """The next piece of the (first) answer's text itself, without reasoning and calls. Likewise."""
+
+    def sealed(self, text: str) -> None:
+        """The answer gives out a reasoning signature. Likewise."""

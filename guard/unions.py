@@ -118,6 +118,8 @@ class Unions:
         self._most = most
         self._unions: dict[tuple[str, str], _Union] = {}
         self._where: dict[tuple[str, str], _Wing] = {}
+        self.portion = 1.0
+        """This process's part of what a cluster may take: others hold the rest."""
 
     def __len__(self) -> int:
         return len(self._unions)
@@ -137,11 +139,11 @@ class Unions:
         for number, (limit, unit, ordinal, amount, rate, place, _) in enumerate(meters):
             meter = union.meter((limit, unit, ordinal), now)
             meter.drain(now)
-            meter.rate = rate
+            amount, meter.rate = amount * self.portion, rate * self.portion
             cost = costs[place]
             room = amount if amount >= cost else cost
             if not (amount > 0.0 and cost <= COST_MAX and meter.level + cost <= room * (1.0 + SLACK)):
-                lacking.append((number, wait_s(meter.level, cost, amount, rate)))
+                lacking.append((number, wait_s(meter.level, cost, amount, meter.rate)))
         return lacking
 
     def add(self, member: Member, meters: Sequence[Metered], amounts: Sequence[float], now: float) -> None:

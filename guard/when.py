@@ -17,7 +17,9 @@ from guard.settings import Condition
 from guard.travel import SIGNAL
 from guard.types import UNKNOWN
 
-_SEVERAL = frozenset({"tag", "signal", "account", "org", "country_differs"})  # an exchange has any number of these
+_SEVERAL = frozenset(
+    {"tag", "signal", "account", "org", "country_differs", "replayed"}
+)  # an exchange has any number of these
 
 
 def compile_tests(table: Mapping[str, Any], path: Path, mistakes: Mistakes) -> Condition:

@@ -128,6 +128,26 @@ class Words:
         self.adopt(self._policy)
         return held > 0
 
+    def carry(self, kind: str, former: str, name: str) -> None:
+        """Goes on with what was said of a subject under another name (keyed hashes)."""
+        old, new = f"{kind}:{former}", f"{kind}:{name}"
+        for said in (self._spoken, self._grants):
+            if old in said and new not in said:
+                said[new] = said.pop(old)
+        if old in self._blocks and new not in self._blocks:
+            self._blocks[new] = self._blocks.pop(old)
+
+    def hear(self, name: str, word: Grant | Block | None) -> None:
+        """Takes up what was spoken elsewhere of ``account:<key>`` or ``org:<key>`` (keyed hashes); None: it was taken back."""
+        if isinstance(word, Block):
+            self.version += self._blocks.get(name) != word
+            self._blocks[name] = word
+        elif word is not None:
+            self._spoken[name] = self._grants[name] = word
+        elif self._spoken.pop(name, None) is not None or self._blocks.pop(name, None) is not None:
+            self._blocks.pop(name, None)
+            self.adopt(self._policy)
+
     def counts(self) -> dict[str, int]:
         """How many grants and blocks there are."""
         return {"grants": len(self._grants), "blocks": len(self._blocks)}

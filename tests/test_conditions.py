@@ -105,6 +105,7 @@ CASES: list[tuple[str, Any, View, View]] = [
     ("input_tokens", {"at_least": 100}, view(), view(input_tokens=99)),
     ("budget_tokens", {"at_least": 1000}, view(budget_tokens=1000), view()),
     ("budget_tokens", "unknown", view(), view(budget_tokens=5)),
+    ("replayed", "signature", view()._replace(replayed=lambda *_: frozenset({"signature"})), view()),
     ("grant", True, view(granted=True), view()),
     ("cluster", False, view(), view()),
 ]  # fmt: skip

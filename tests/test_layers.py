@@ -22,7 +22,7 @@ PLUGINS = ("dialects", "signals", "actions", "reductions", "stores")
 # Words are frozen values and functions from value to value; stages hold what a running guard knows of one concern.
 LAYERS: dict[int, set[str]] = {
     0: {
-        "errors", "types", "settings", "clock", "hashing", "recent", "eager",
+        "errors", "types", "talk", "heard", "settings", "clock", "hashing", "recent", "eager",
         "addresses", "countries", "origin", "geo", "networks", "travel", "peers", "paths", "framing", "routes", "credentials", "layout", "keys",
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton", "workers",
@@ -41,7 +41,7 @@ LAYERS: dict[int, set[str]] = {
     },
     5: {
         "background", "describing", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "asked", "outstanding", "asking", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",
-        "demo", "bench", "cli", "__init__", "__main__",
+        "demo", "bench", "simulation", "cli", "__init__", "__main__",
     },
 }  # fmt: skip
 NAMES = {
@@ -72,12 +72,14 @@ FOREIGN: dict[str, set[str | int]] = {
         "rewriting",
         "tempo",
         "recorder",
+        "fleet",
         "snapshot",
         "replay",
         "calibration",
         "admin",
         "cli",
         "demo",
+        "simulation",
     },
     "pydantic": {"config", "schema", "mistakes", "wording"},
     "pydantic_core": {"wording"},

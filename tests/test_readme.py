@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from guard import config
+from guard.remote.inspect import RIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,3 +75,8 @@ def test_every_command_of_the_operator_is_told() -> None:
 
     missing = [name for name in commands() if f"guard {name}" not in README]
     assert set(missing) <= {"reload", "revoke"}
+
+
+def test_the_least_rights_at_the_store_are_those_that_are_tested() -> None:
+    """Operators copy the line as it stands."""
+    assert f"ACL SETUSER guard on >PASSWORD {RIGHTS}\n" in README

@@ -370,8 +370,41 @@ def test_the_comparison_shows_what_would_change() -> None:
     assert "name0" not in text
     rows = [line.split() for line in text.splitlines()]
     assert ["limit", "4", "2"] in rows
-    assert ["free", "0", "4"] in rows
-    assert [row[0] for row in rows if row[2:4] == ["limit", "allow"]] == ["4", "5", "6", "7"]
+    assert ["free", "10", "0", "(0.0", "%)", "4", "(40.0", "%)", "2"] in rows
+    assert [row[0] for row in rows if row[2:4] == ["limit", "allow"]] == ["4", "5", "6"]
+
+
+ENGLISH, GERMAN = "How do I write to the bank about this?", "Wie kann ich das der Bank mit dem Brief sagen?"
+
+
+def test_the_comparison_tells_tiers_countries_and_languages_apart() -> None:
+    """A policy that is stricter with one tier shows by segment; examples come from every segment that changes, the rare one
+    included, and none of them holds a word of what was asked."""
+    asked = [("free", "FR", ENGLISH)] * 14 + [("free", "DE", GERMAN)] * 3 + [("paid", "FR", ENGLISH)] * 3
+    log = rendered(
+        *[
+            exchange(
+                1_790_000_000.0 + n,
+                account={"id": f"name{tier}{country}", "tier": tier, "country": country},
+                body={"model": "m", "messages": [{"role": "user", "content": text}]},
+            )
+            for n, (tier, country, text) in enumerate(asked)
+        ]
+    )
+    strict = SMALL.replace('per = ["account"]', 'per = ["account"]\nwhen = { tier = "free" }')
+    job = Job(Replay(load("standard")), Replay(load(strict)))
+    job.run(log, io.BytesIO(), flush=False)
+    text = "\n".join(job.comparison.report("now", "then"))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["free", "17", "13", "(76.5", "%)", "0", "(0.0", "%)", "2"] in rows
+    assert ["de", "3", "1", "(33.3", "%)", "0", "(0.0", "%)", "1"] in rows
+    assert ["free", "DE", "de", "3", "1", "(33.3", "%)", "0", "(0.0", "%)", "1"] in rows
+    assert not any(row[0] == "paid" for row in rows if row)
+    assert "by then alone: 2; by now alone: 0; by both: 0" in text
+    shown = [row for row in rows if row[2:4] == ["allow", "limit"]]
+    assert [row[0] for row in shown] == ["2", "3", "4", "16"]
+    assert {tuple(row[4:7]) for row in shown} == {("free", "FR", "en"), ("free", "DE", "de")}
+    assert "bank" not in text.lower()
 
 
 def test_the_comparison_of_a_policy_with_itself_is_empty() -> None:

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard.dialects.openai_chat import PLUGIN
+from guard.heard import Heard
 from guard.skeleton import Skeleton
 from guard.stream import AnswerMeter
-from guard.types import Tally
 
 
 def event(text: str, **more: Any) -> bytes:
@@ -71,11 +71,13 @@ def test_counts_are_those_of_the_parser(texts: list[str], key: str, extra: list[
     events = [
         orjson.dumps({"choices": [{"delta": {key: text}}], **more}) for text, more in zip(texts, extra, strict=False)
     ]
-    parsed = Tally()
+    parsed = Heard()
     for one in events:
         PLUGIN().count(orjson.loads(one), parsed)
     meter = AnswerMeter(PLUGIN(), b"text/event-stream")
     for one in events:
         meter.feed(b"data: %b\n\n" % one)
 
-    assert meter.finish() == parsed
+    counted = meter.finish()
+    assert counted == parsed
+    assert counted.prefix() == parsed.prefix(), "what was said is heard alike"

@@ -5,7 +5,7 @@ import pytest
 from guard.errors import StateError
 from guard.registry import discover
 from guard.settings import State
-from guard.storing import amiss, schemes, store_of
+from guard.storing import amiss, schemes, store_of, url_of
 
 
 def test_no_url_is_this_process_memory() -> None:
@@ -34,6 +34,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
     with pytest.raises(StateError, match="GUARD_STORE, which is not set"):
         store_of(State(store="env:GUARD_STORE"), {})
     assert store_of(State(store="env:GUARD_STORE"), {"GUARD_STORE": "memory://"}).name == "memory"
+    assert url_of("env:GUARD_STORE", {"GUARD_STORE": "redis://store"}) == "redis://store"
 
 
 def test_what_stands_in_a_variable_is_never_quoted() -> None:

@@ -180,7 +180,7 @@ class _Reading:
                 gathered.group(self._source, family.value),
                 gathered.unit(self._source, CAMPAIGN if campaign else HONEST, most),
                 self._source,
-                verdict.nats,
+                verdict.nats - verdict.added,
                 verdict.score,
                 verdict.band,
             )

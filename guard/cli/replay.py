@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("log", metavar="LOG", help="an exchange log, or - for standard input")
     parser.add_argument("--policy", metavar="P", default="standard", help="a policy file or preset (default: standard)")
-    parser.add_argument("--against", metavar="Q", help="a second policy: show what it would change")
+    parser.add_argument(
+        "--against", metavar="Q", help="a second policy: what it would change, by tier, country and language"
+    )
     parser.add_argument("--out", metavar="D", default="-", help="where decisions go (default: standard output)")
     parser.add_argument("--skip-broken", action="store_true", help="go on after a line that can't be replayed")
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from guard.counting import believable, count_strings, count_text, report_input, report_output
+from guard.heard import brought
 from guard.problem import problem
 from guard.reading import ModelNames, canonical, collect, fields, flag, invalid, items, missing, text, whole_number
 from guard.types import Ask, Decision, JSONObject, Route, Tally, Turn
@@ -71,6 +72,7 @@ class AnthropicMessages:
             if type(role) is not str or role not in _ROLES:
                 role = _role(role, texts)
             media += _message(message, role, system, turns)
+        said, sealed = brought(reversed(body["messages"])) if len(turns) > 2 else (None, ())
         parameters = {}
         for key, value in body.items():
             kind = _FIELDS.get(key)
@@ -93,6 +95,8 @@ class AnthropicMessages:
             user=_user(body["metadata"], texts) if "metadata" in body else "",
             media=media,
             texts=tuple(texts),
+            said=said,
+            sealed=sealed,
         )
 
     def count(self, payload: Mapping[str, Any], tally: Tally) -> None:
@@ -104,8 +108,13 @@ class AnthropicMessages:
                     words = delta.get(key)
                     if type(words) is str:
                         count_text(words, tally)
+                        if key == "text":
+                            tally.said(words)
                         return
-                if delta.get("type") != "signature_delta":
+                if delta.get("type") == "signature_delta":
+                    if type(delta.get("signature")) is str:
+                        tally.sealed(delta["signature"])
+                else:
                     count_strings(delta, tally)
         elif kind == "content_block_start":
             _count_block(payload.get("content_block"), tally)
@@ -239,6 +248,13 @@ def _count_block(block: Any, tally: Tally) -> None:
         kind = block.get("type")
         if type(kind) is not str or not kind.endswith("tool_result"):
             count_strings(block, tally)
+            if kind == "text":
+                if type(block.get("text")) is str:
+                    tally.said(block["text"])
+            elif kind in ("thinking", "redacted_thinking"):
+                signature = block.get("signature") or block.get("data")
+                if type(signature) is str:
+                    tally.sealed(signature)
 
 
 PLUGIN = AnthropicMessages

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from guard.counting import count_strings, count_text
+from guard.heard import last_said
 from guard.openai_shape import OpenAIErrors, count_usage
 from guard.reading import (
     MOST_CHOICES,
@@ -113,6 +114,7 @@ class OpenAIChat(OpenAIErrors):
             _top_logprobs(body) if more else 0,
             _biased(body.get("logit_bias")) if more else 0,
             tuple(texts),
+            said=last_said(reversed(body["messages"])) if len(turns) > 2 else None,
         )
 
     def count(self, payload: Mapping[str, Any], tally: Tally) -> None:
@@ -123,6 +125,8 @@ class OpenAIChat(OpenAIErrors):
                     message = choice.get("delta") or choice.get("message") or choice.get("text")
                     if type(message) is dict:
                         _count_message(message, tally)
+                        if type(message.get("content")) is str and not choice.get("index"):
+                            tally.said(message["content"])
                     elif type(message) is str:
                         count_text(message, tally)
         count_usage(payload, tally)

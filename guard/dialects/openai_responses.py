@@ -13,6 +13,7 @@ import orjson
 
 from guard.counting import count_strings, count_text, report_input, report_output
 from guard.errors import BadExchange
+from guard.heard import brought, visible
 from guard.openai_items import Items
 from guard.openai_shape import OpenAIErrors, refusal
 from guard.reading import ModelNames, canonical, collect, fields, flag, invalid, items, missing, text, whole_number
@@ -90,6 +91,7 @@ class OpenAIResponses(OpenAIErrors):
                 _refer(key, value, gathered)
             else:
                 gathered.media += collect(value, texts)
+        said, sealed = brought(reversed(body["input"])) if type(body.get("input")) is list else (None, ())
         if not (body.get("input") or gathered.kept or body.get("prompt") is not None):
             raise missing("input")
         return Ask(
@@ -106,6 +108,8 @@ class OpenAIResponses(OpenAIErrors):
             top_logprobs=top_logprobs,
             texts=tuple(texts),
             continues=tuple(gathered.kept),
+            said=said,
+            sealed=sealed,
         )
 
     def count(self, payload: Mapping[str, Any], tally: Tally) -> None:
@@ -115,10 +119,14 @@ class OpenAIResponses(OpenAIErrors):
                 delta = payload.get("delta")
                 if type(delta) is str:
                     count_text(delta, tally)
+                    if kind == "response.output_text.delta":
+                        tally.said(delta)
                 else:
                     count_strings(delta, tally)
             elif kind in ("response.output_item.added", "response.output_item.done"):
                 _issue(payload.get("item"), tally)
+                if kind.endswith("done"):
+                    _seal(payload.get("item"), tally)
             elif kind.startswith("response."):
                 response = payload.get("response")
                 if type(response) is dict:
@@ -140,6 +148,8 @@ class OpenAIResponses(OpenAIErrors):
                     count_strings({key: value for key, value in item.items() if key not in _NOT_WRITTEN}, tally)
             for item in _list(payload.get("output")):
                 _issue(item, tally)
+                _seal(item, tally)
+                tally.said(visible(item) or "")
         elif shape in _BOOKKEEPING:
             report_output(0, tally)
 
@@ -220,6 +230,12 @@ def _issue(value: Any, tally: Tally) -> None:
             name = holder.get("id") if type(holder) is dict else None
             if type(name) is str and name:
                 tally.issued(name)
+
+
+def _seal(item: Any, tally: Tally) -> None:
+    """Tells of the reasoning that an item seals."""
+    if type(item) is dict and type(item.get("encrypted_content")) is str:
+        tally.sealed(item["encrypted_content"])
 
 
 def _report(usage: Any, tally: Tally) -> None:

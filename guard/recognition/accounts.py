@@ -33,6 +33,7 @@ class Known:
         "first_at",
         "first_bearing_at",
         "granted",
+        "hops",
         "key",
         "last_at",
         "network",
@@ -69,6 +70,8 @@ class Known:
         """When an exchange of its was first held to be a cluster's; 0: never."""
         self.cleared = 0
         """The number of the pardon that it is under (``pardons.py``); 0: none."""
+        self.hops = 0
+        """Whether conversations of its cluster's members came to it: the first one (32 bits), −1: several, so that it is one of them."""
         self.granted = False
         """Whether it came under a grant when it was last seen."""
 
@@ -181,11 +184,45 @@ class Accounts:
             for name in Known.__slots__:
                 setattr(before, name, getattr(known, name))
             known = before
+        self._place(known)
+
+    def _place(self, known: Known) -> None:
         block = self._blocks.get(known.number // _BLOCK)
         if block is None:
             block = self._blocks[known.number // _BLOCK] = [None] * _BLOCK
         block[known.number % _BLOCK] = known
         self.next = max(self.next, known.number + 1)
+
+    def numbered(self, key: str, number: int, now: float) -> Known:
+        """The record of an account under a number that others have given it, made where there was none. Whoever had the number here
+        gets a new one."""
+        known = self._by_key.get(key)
+        if known is None:
+            if len(self._by_key) >= self._most:
+                self._make_room()
+        elif known.number == number:
+            return known
+        holder = self.number(number)
+        if holder is not None:
+            self._unnumber(holder)
+            holder.number = self.next
+            self._place(holder)
+        if known is None:
+            known = Known(number, key, now)
+            self.add(known)
+        else:
+            self._unnumber(known)
+            known.number = number
+            self._place(known)
+        return known
+
+    def carry(self, former: str, key: str) -> None:
+        """Goes on with an account under another key, where none bears that yet."""
+        known = self._by_key.get(former)
+        if known is not None and key not in self._by_key:
+            del self._by_key[former]
+            known.key = key
+            self._by_key[key] = known
 
     def forget(self, key: str) -> bool:
         """Forgets an account altogether; False: it was not known. O(accounts), for operators."""

@@ -91,6 +91,8 @@ class Ceilings:
         self._usual: frozenset[int] = frozenset()
         self._since = self._day_due = self._hour_due = inf
         self._unmet = 0
+        self.allowed: set[int] | None = None
+        """The traits whose allowance was worked out, where somebody keeps count of them."""
 
     # -- hot path -------------------------------------------------------------------------------------------------
 
@@ -237,6 +239,8 @@ class Ceilings:
         """Works out what a trait is allowed."""
         joint = self._joint
         share = 0.0
+        if self.allowed is not None:
+            self.allowed.add(value)
         if self._reference >= REFERENCE:
             self._usual = frozenset()
             share = self._shown[row] / self._reference
@@ -251,6 +255,8 @@ class Ceilings:
         if self._learned and len(self._hours) >= _WEEK_HOURS:
             amount = max(POOL_LEAST, TIMES * sorted(self._hours)[_WEEK_HOURS // 2])
             self._joint.allow(ALL, amount, amount / _HOUR_S, now)
+            if self.allowed is not None:
+                self.allowed.add(0)
 
     # -- for the operator -----------------------------------------------------------------------------------------
 
@@ -270,12 +276,79 @@ class Ceilings:
         limited = sum(self._joint.room[row] != inf for row in self._joint.rows.values())
         return {"watched_traits": len(self._joint.rows), "ceilings": limited, "unmet_traits": self._unmet}
 
+    # -- between replicas -----------------------------------------------------------------------------------------
+
+    def told(self, trait: int) -> tuple[float, float, float, float]:
+        """Room, rate, level and as of when, of a trait's meter (0: the pool's). A room of infinity: it has no limit."""
+        joint = self._joint
+        row = joint.rows.get(trait) if trait else ALL
+        return (inf, 0.0, 0.0, 0.0) if row is None else (joint.room[row], joint.rate[row], *joint.used(row))
+
+    def weigh(self, weight: float) -> None:
+        """Each exchange uses so much from now on: as many as there are replicas while they don't hear of each other, else 1."""
+        self._joint.weight = weight
+
+    def limited(self) -> list[int]:
+        """The traits that have a ceiling."""
+        room = self._joint.room
+        return [trait for trait, row in self._joint.rows.items() if room[row] != inf]
+
+    def taken_today(self, number: int) -> int:
+        """What an account has taken today."""
+        return self._today.rank(number) - 1
+
+    def adopt(self, trait: int, told: tuple[float, float, float, float], now: float) -> None:
+        """Takes up what others have ``told`` of a meter: what all replicas have taken."""
+        joint = self._joint
+        room, rate, level, as_of = told
+        if trait and room == inf:
+            joint.drop(trait)
+            return
+        row = joint.rows.get(trait) if trait else ALL
+        if row is None:
+            row = joint.add(trait, now)
+        if row is not None:
+            self._dress(row, 0, 0.0, 2)
+            joint.room[row], joint.rate[row] = room, rate
+            joint.use(row, level, min(as_of, now))
+
+    def adopt_taken(self, number: int, taken: int) -> None:
+        """Takes up what an account has taken of all replicas today."""
+        self._today.put(number, taken)
+
+    def adopt_summary(self, summary: Mapping[str, Any], now: float) -> None:
+        """Takes up others' ``summary``; with another day nobody has taken anything yet. Raises as ``restore`` does."""
+        day = self._joint.day
+        self.restore(summary, now)
+        if self._joint.day != day:
+            self._today.begin()
+
+    @property
+    def day(self) -> int:
+        """How many days were turned."""
+        return self._joint.day
+
     # -- over a restart -------------------------------------------------------------------------------------------
 
     def pieces(self) -> Iterator[dict[str, Any]]:
         """Everything as plain data, piece by piece, about a millisecond each. The first must be restored first."""
         joint = self._joint
-        yield {
+        yield self.summary()
+        for rows in joint.pieces():
+            places = [joint.rows.get(value, ALL) for value, *_ in rows]
+            yield {
+                "joint": rows,
+                "marks": [
+                    [self._cells[row], self._shown[row], self._spans[row], *self._early.get(row, ())] for row in places
+                ],
+            }
+        for piece in self._today.pieces():
+            yield {"today": piece}
+
+    def summary(self) -> dict[str, Any]:
+        """What is neither a trait's nor an account's."""
+        joint = self._joint
+        return {
             "times": [self._since, self._day_due, self._hour_due] if self._exchanges else [],
             "counts": [
                 joint.day,
@@ -289,16 +362,6 @@ class Ceilings:
             "hours": self._hours,
             "usual": sorted(self._usual),
         }
-        for rows in joint.pieces():
-            places = [joint.rows.get(value, ALL) for value, *_ in rows]
-            yield {
-                "joint": rows,
-                "marks": [
-                    [self._cells[row], self._shown[row], self._spans[row], *self._early.get(row, ())] for row in places
-                ],
-            }
-        for piece in self._today.pieces():
-            yield {"today": piece}
 
     def restore(self, piece: Mapping[str, Any], now: float) -> None:
         """Takes up one piece. Account numbers must be those of before. Raises ``ValueError``, ``KeyError`` or ``TypeError``

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 
 from guard.recognition.accounts import Accounts, Known
-from guard.recognition.families import LEAD_S, MARK, Family
+from guard.recognition.earlier import earlier
+from guard.recognition.families import Family
 from guard.recognition.groups import Observed
+from guard.recognition.seasoned import of_it
 from guard.recognition.verdicts import CONFIRMED_NATS, CONFIRMED_SCORE, SUSPECT_NATS, Verdict, probability
 from guard.types import Evidence, Usage
 
@@ -57,6 +59,7 @@ class Cluster:
         "evidence",
         "firsts",
         "heard",
+        "held_until",
         "input_tokens",
         "last_at",
         "linked",
@@ -86,6 +89,8 @@ class Cluster:
         """Accounts that are linked to it."""
         self.merged: list[str] = []
         """Names of clusters that it has taken over."""
+        self.held_until = 0.0
+        """Until when its members are held to be it by what they are alone (``cohorts.py``); 0: it was found by text."""
         self.taken = 0
         """Exchanges of its members and with its traits."""
         self.heard: dict[str, str] = {}
@@ -125,6 +130,8 @@ class Clusters:
         """Those of the traits that were themselves found to be one queue."""
         self.traits: dict[int, int] = {}
         """Trait → the number of the cluster it belongs to. The hot path reads it."""
+        self.contacts: set[int] = set()
+        """Accounts that conversations went to or came from between them and members (``hops.py``)."""
         self.names: dict[str, int] = {}
         """Name → number, of those that were taken over the number of the one that did."""
 
@@ -141,6 +148,10 @@ class Clusters:
     def find(self, name: str) -> Cluster | None:
         """A cluster by its name or one it has taken over; None: there is none (any more)."""
         return self._held.get(self.names.get(name, 0))
+
+    def number_from(self, first: int) -> None:
+        """Clusters that are found from now on have that number or greater ones."""
+        self._next = max(self._next, first)
 
     def add(self, cluster: Cluster) -> None:
         """Takes up a cluster that was kept over a restart."""
@@ -162,13 +173,18 @@ class Clusters:
         self.names = {name: number for name, number in self.names.items() if number != cluster.number}
         freed = [known for known in self._accounts if known.cluster == cluster.number]
         for known in freed:
-            known.cluster = known.bearing = 0
+            known.cluster = known.bearing = known.hops = 0
             known.first_bearing_at = 0.0
         values = [value for value, number in self.traits.items() if number == cluster.number]
         for value in values:
             del self.traits[value]
             self.proven.discard(value)
         return freed, values
+
+    def drop(self, number: int) -> None:
+        """Ends a cluster and nothing else: its accounts and traits are told to be whose they are now."""
+        if self._held.pop(number, None) is not None:
+            self.names = {name: held for name, held in self.names.items() if held != number}
 
     def convict(
         self,
@@ -179,9 +195,10 @@ class Clusters:
         lifted: frozenset[int] = frozenset(),
         *,
         apart: Set[int] = frozenset(),
+        aged: bool = False,
     ) -> Cluster | None:
         """Books a verdict on a family: links its accounts without standing to a cluster, new or known. Returns it; None: when
-        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left.
+        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left. ``aged``: those of standing too.
 
         Accounts under a grant are never linked; those under a pardon only where it is ``lifted``: the evidence goes beyond it.
         """
@@ -191,7 +208,7 @@ class Clusters:
             first.setdefault(event.number, event.at)
             counts[event.number] += 1
         present = [known for number in first if (known := self._accounts.number(number)) is not None]
-        early = self._early(family, [event.number for event in events])
+        early = earlier(family, [event.number for event in events], self._accounts)
         core = [
             known
             for known in present
@@ -199,11 +216,11 @@ class Clusters:
             and known.number not in early
             and not known.granted
             and (known.cleared == 0 or known.cleared in lifted)
-            and _is_of_it(known, counts[known.number], now)
+            and of_it(known, _usual(known, counts[known.number]), now, aged=aged)
         ]
         if not core:
             return None
-        cluster = self._whose(core, family, now)
+        cluster = self.whose(core, family.value, now)
         cluster.hear(verdict)
         cluster.firsts.update(family.firsts)
         begun = min(first[known.number] for known in core)
@@ -221,26 +238,6 @@ class Clusters:
                 cluster.bystanders.add(known.number)
         return cluster
 
-    def _early(self, family: Family, shown: Iterable[int]) -> set[int]:
-        """The numbers of the accounts that showed the trait long before those who show it now were there at all, and are in no
-        cluster: whoever copies what others ask comes after them. ``shown``: the accounts of its latest exchanges."""
-        counts = Counter(shown)
-        present = [known for number in counts if (known := self._accounts.number(number)) is not None]
-        arrived = sorted((known.first_at, counts[known.number]) for known in present)
-        half = sum(count for _, count in arrived) / 2
-        before = 0.0
-        for at, count in arrived:
-            half -= count
-            if half < 0:
-                before = at - LEAD_S
-                break
-        marks = set(family.firsts)
-        early = {number for number, at in zip(family.numbers, family.times, strict=True) if at <= before}
-        early |= {known.number for known in present if known.number & MARK in marks}
-        return {
-            number for number in early if (known := self._accounts.number(number)) is not None and not known.cluster
-        }
-
     def judge_trait(self, family: Family, now: float) -> bool:
         """Whether the family is a cluster's trait, by its latest exchanges; books what comes of it.
 
@@ -257,7 +254,9 @@ class Clusters:
         owner, count = self._foremost(family, tally, accounts)
         before = self.traits.get(family.value, 0)
         cluster = self._held.get(owner)
-        if cluster is not None and not self.public(family, now):
+        # What is found without text has words of its own only where those are themselves found to be one queue's.
+        shown = cluster is not None and (not cluster.held_until or family.convicted == owner)
+        if cluster is not None and shown and not self.public(family, now):
             others = sum(n for c, n in tally.items() if c not in (owner, _NEWCOMER))
             other_accounts = sum(n for c, n in accounts.items() if c not in (owner, _NEWCOMER))
             share = min(count / (count + others), accounts[owner] / (accounts[owner] + other_accounts))
@@ -269,6 +268,7 @@ class Clusters:
                 and accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
             ):
                 self.traits[family.value] = owner
+                cluster.firsts.update(family.firsts)
                 if family.convicted == owner and share >= PROVEN:
                     self.proven.add(family.value)
                 else:
@@ -306,7 +306,8 @@ class Clusters:
         """Whether several owners of standing were among the first to show the trait: then a queue may use it too, and it finds
         groups, but it is nobody's mark. A life that was led for days is no standing: a campaign's scouts lead one as well."""
         founders = [known for number in set(family.numbers) if (known := self._accounts.number(number)) is not None]
-        standing = sum(known.of_standing(now) for known in founders)
+        own = [known for known in founders if known.number not in self.contacts and not _usual(known, known.bearing)]
+        standing = sum(known.of_standing(now) for known in own)
         return standing >= FEWEST_SETTLED and standing >= PUBLIC * len(founders)
 
     def _pure(self, cluster: Cluster, *, kept: bool) -> float:
@@ -323,6 +324,8 @@ class Clusters:
         """Whose an account is when a family's purity is worked out: a cluster's number, a newcomer's, or 0: its own."""
         if known.cluster:
             return known.cluster
+        if known.number in self.contacts:
+            return _NEWCOMER
         if known.settled(now) or known.granted or known.cleared:
             return 0
         return _NEWCOMER if known.count < NEWCOMER_EXCHANGES else 0
@@ -342,13 +345,15 @@ class Clusters:
             return list(family.numbers)
         return [event.number for event in family.group.events[-_LATEST:]]
 
-    def _whose(self, core: list[Known], family: Family, now: float) -> Cluster:
+    def whose(self, core: list[Known], value: int, now: float) -> Cluster:
         tally = Counter(known.cluster for known in core if known.cluster)
-        near = sorted(number for number, count in tally.items() if count >= SAME * len(core) and number in self._held)
+        # Where half of them are known already, all clusters that they come from are one: one queue runs over all of them.
+        least = min(SAME * len(core), FEWEST_ACCOUNTS) if 2 * tally.total() >= len(core) else SAME * len(core)
+        near = sorted(number for number, count in tally.items() if count >= least and number in self._held)
         if not near:
             if len(self._held) >= MOST_CLUSTERS:
                 self.release(min(self._held.values(), key=lambda held: (held.last_at, held.number)))
-            cluster = Cluster(self._next, f"c{self._next}-{family.value >> 40:06x}", now)
+            cluster = Cluster(self._next, f"c{self._next}-{value >> 40:06x}", now)
             cluster.begun = self.seen
             self.add(cluster)
             return cluster
@@ -363,6 +368,7 @@ class Clusters:
         older.bystanders |= younger.bystanders
         older.firsts |= younger.firsts
         older.taken += younger.taken
+        older.held_until = max(older.held_until, younger.held_until) if older.held_until and younger.held_until else 0.0
         older.linked += younger.linked
         older.heard |= younger.heard
         older.carried += younger.carried
@@ -380,9 +386,6 @@ class Clusters:
                 self.traits[value] = older.number
 
 
-def _is_of_it(known: Known, shown: int, now: float) -> bool:
-    """Whether an account that showed a convicted trait so often is linked: any without standing; one that has led a life of its own
-    where a good part of that life shows it, and then only its exchanges with the traits are the cluster's."""
-    if known.of_standing(now):
-        return False
-    return not known.settled(now) or shown >= max(MEMBER_AT, USUALLY * known.count)
+def _usual(known: Known, shown: int) -> bool:
+    """Whether a good part of an account's exchanges are those that show a trait."""
+    return shown >= max(MEMBER_AT, USUALLY * known.count)

@@ -126,6 +126,10 @@ class Families:
         """The family of a trait; None: too few accounts have shown it."""
         return self._held.get(value)
 
+    def clear(self) -> None:
+        """Forgets all families; what the gate has counted stays."""
+        self._held.clear()
+
     def add(self, family: Family) -> None:
         """Takes up a family that was kept over a restart."""
         self._held[family.value] = family

@@ -39,7 +39,7 @@ class Observed(NamedTuple):
 class Group:
     """The latest exchanges of one family, and what was last made of them."""
 
-    __slots__ = ("due", "events", "few", "seen", "weight")
+    __slots__ = ("due", "events", "few", "seasoned", "seen", "weight")
 
     def __init__(self, events: list[Observed]) -> None:
         self.events = events
@@ -48,7 +48,9 @@ class Group:
         self.due = 16
         """It is weighed again when it has seen so many."""
         self.few = False
-        """Whether it had too few accounts for a verdict when it was last due."""
+        """Whether it had too few accounts without standing for a verdict when it was last due."""
+        self.seasoned = False
+        """Whether it had enough in all for one that counts accounts of standing (``seasoned.py``)."""
         self.weight = 0.0
         """Its log-odds when it was last weighed."""
 

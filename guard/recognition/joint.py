@@ -49,6 +49,8 @@ class Joint:
         self._days = [array("I") for _ in range(_DAYS + 1)]
         self._ranks = bytearray()
         self.day = 0
+        self.weight = 1.0
+        """What one exchange uses of a room; more where others take of it as well and nobody can add it up."""
         self._append()
 
     @property
@@ -88,7 +90,7 @@ class Joint:
             taken[row] += 1
             room = rooms[row]
             if room != inf:
-                level = levels[row] + 1.0
+                level = levels[row] + self.weight
                 # What passes a full meter leaves no debt behind.
                 levels[row] = level if level < room else room
         return self._full(full, values) if full >= 0 else None
@@ -160,6 +162,20 @@ class Joint:
     def level(self, row: int, now: float) -> float:
         """What is used of a row's room."""
         return max(0.0, self._level[row] - max(0.0, now - self._as_of[row]) * self.rate[row])
+
+    def used(self, row: int) -> tuple[float, float]:
+        """What was used of a row's room, and when that was so."""
+        return self._level[row], self._as_of[row]
+
+    def use(self, row: int, level: float, as_of: float) -> None:
+        """Sets that."""
+        self._level[row], self._as_of[row] = level, as_of
+
+    def drop(self, value: int) -> None:
+        """Frees the row of a trait, if it has one."""
+        row = self.rows.pop(value, None)
+        if row is not None:
+            self._free.append(row)
 
     def turn_day(self) -> None:
         """A new day begins."""

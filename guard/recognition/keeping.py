@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from guard.errors import StateError
+from guard.recognition import kept_hops
 from guard.recognition.accounts import COLUMNS, Known
 from guard.recognition.clusters import Cluster
 from guard.recognition.families import Family
@@ -64,10 +65,7 @@ def verdicts(recognition: Recognition) -> Iterator[Piece]:
     bystanders: set[int] = set()
     for cluster in clusters:
         bystanders |= cluster.bystanders
-        evidence = [[e.signal, e.group, e.nats, e.reason] for e in cluster.evidence]
-        yield _piece(
-            "cluster", columns=_CLUSTER, row=[_plain(getattr(cluster, name)) for name in _CLUSTER], evidence=evidence
-        )
+        yield of_cluster(cluster)
     for pardon in list(recognition.pardons):
         yield _piece(
             "pardon",
@@ -90,6 +88,13 @@ def verdicts(recognition: Recognition) -> Iterator[Piece]:
         yield _piece("ceilings", used=used, next=recognition.accounts.next)
 
 
+def of_cluster(cluster: Cluster) -> Piece:
+    """One cluster, without its traits and accounts."""
+    evidence = [[e.signal, e.group, e.nats, e.reason] for e in cluster.evidence]
+    row = [_plain(getattr(cluster, name)) for name in _CLUSTER]
+    return _piece("cluster", columns=_CLUSTER, row=row, evidence=evidence)
+
+
 def findings(recognition: Recognition, *, whole: bool = False) -> Iterator[Piece]:
     """The large part. ``whole``: with the gate."""
     parts = recognition.parts()
@@ -103,6 +108,11 @@ def findings(recognition: Recognition, *, whole: bool = False) -> Iterator[Piece
     yield from _groups(list(parts.groups.values()))
     yield from _exchanges("waiting", list(parts.ring))
     yield _piece("under_way", to_weigh=list(parts.to_weigh), to_judge=list(parts.to_judge))
+    for held in kept_hops.pieces(recognition.hops, recognition.clusters, whole=whole):
+        yield _piece("hops", held=held)
+    yield _piece("cohorts", seen=recognition.cohorts.seen, due_at=recognition.cohorts.due_at)
+    yield from _exchanges("begun", list(recognition.cohorts))
+    yield from _exchanges("moved", [event for node in recognition.hops.nodes.values() for event in node.events])
     if whole:
         cells = parts.families.gate.cells
         for first in range(0, len(cells), _GATE_CELLS):
@@ -201,6 +211,10 @@ class Restoring:
             "group": self._group,
             "waiting": self._waiting,
             "under_way": self._under_way,
+            "hops": self._hops,
+            "cohorts": lambda piece: self._recognition.cohorts.resume(int(piece["seen"]), int(piece["due_at"])),
+            "begun": lambda piece: self._recognition.cohorts.extend(_observed(piece)),
+            "moved": self._moved,
             "gate": self._gate,
             "cluster": self._cluster,
             "pardon": self._pardon,
@@ -282,6 +296,13 @@ class Restoring:
 
     def _waiting(self, piece: Piece) -> None:
         self._parts.ring.extend(_observed(piece))
+
+    def _hops(self, piece: Piece) -> None:
+        kept_hops.restore(self._recognition.hops, self._recognition.clusters, piece["held"])
+
+    def _moved(self, piece: Piece) -> None:
+        for event in _observed(piece):
+            self._recognition.hops.observe(event)
 
     def _under_way(self, piece: Piece) -> None:
         for name, held in (("to_weigh", self._parts.to_weigh), ("to_judge", self._parts.to_judge)):

@@ -13,6 +13,7 @@ from guard.recognition.ceilings import Ceilings, Over
 from guard.recognition.clusters import MEMBER_AT, USUALLY, Cluster, Clusters
 from guard.recognition.families import MARK
 from guard.recognition.groups import Observed
+from guard.recognition.hops import HELD, Hops
 from guard.recognition.ring import Ring
 from guard.recognition.verdicts import BELOW_CONFIRMED, CONFIRMED_SCORE
 from guard.types import UNKNOWN, Exchange, Held
@@ -48,17 +49,20 @@ class Suspicion(NamedTuple):
         return Held(name, score, 3 if score >= CONFIRMED_SCORE else 2, cluster.evidence, self.settled, merged)
 
 
+STANDING_KINDS = frozenset({"system", "tools"})
 TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
 
 
 class Lookout:
     """Looks exchanges up. What it reads is kept by ``Recognition``, which shares it."""
 
-    __slots__ = ("_accounts", "_ceilings", "_clusters", "_failed", "_key", "_names", "_ring")
+    __slots__ = ("_accounts", "_ceilings", "_clusters", "_failed", "_hops", "_key", "_names", "_ring")
 
-    def __init__(self, accounts: Accounts, clusters: Clusters, ceilings: Ceilings, ring: Ring, key: HashKey) -> None:
+    def __init__(
+        self, accounts: Accounts, clusters: Clusters, ceilings: Ceilings, ring: Ring, key: HashKey, *, hops: Hops
+    ) -> None:
         self._accounts, self._clusters, self._ceilings, self._ring = accounts, clusters, ceilings, ring
-        self._key = key
+        self._hops, self._key = hops, key
         self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
         self._failed: Recent[str, tuple[int, float]] = Recent(_MOST_NAMES)
 
@@ -99,11 +103,21 @@ class Lookout:
             elif kind == "parameters":
                 stack ^= value & 0xFFFFFFFF
         suspicion = None
-        if hits or known.cluster:
+        taken_over = None
+        if features.talk.before or features.sealed:
+            taken_over, moved = self._hops.goes_on(exchange, known, client, now, again=again)
+            if moved:
+                # What stands before is new of this account, and was another one's: that says nothing of it.
+                values = [value for kind, value in features.facets if kind in STANDING_KINDS]
+                hits = [traits[value] for value in values if value in traits]
+        if taken_over is not None:
+            suspicion = self._of(taken_over, known, now, again=again)
+        elif hits or known.cluster:
             suspicion = self._suspect(known, hits, client, now, again=again)
-            if suspicion is not None and not known.stopped_at:
+        if suspicion is not None:
+            if not known.stopped_at:
                 known.stopped_at = now
-            if suspicion is not None and suspicion.carried and not again:
+            if suspicion.carried and not again:
                 number, carried = suspicion.cluster.number, suspicion.cluster.carried
                 for kind in dict.fromkeys(kind for kind, value in features.facets if traits.get(value) == number):
                     carried[kind] += 1
@@ -177,6 +191,15 @@ class Lookout:
             self._names.put(("network", network), known)
         return known
 
+    @staticmethod
+    def _of(cluster: Cluster, known: Known, now: float, *, again: bool) -> Suspicion:
+        """An exchange that takes over a conversation of members."""
+        cluster.fade(now)
+        if not again:
+            cluster.last_at = now
+            cluster.taken += 1
+        return Suspicion(cluster, True, known.settled(now))
+
     def _suspect(self, known: Known, hits: list[int], client: int, now: float, *, again: bool) -> Suspicion | None:
         if known.cleared:
             return None
@@ -187,22 +210,34 @@ class Lookout:
                 settled = known.settled(now)
                 if known.number in cluster.bystanders:
                     return None
-                if settled and (
-                    hits.count(owner) < SETTLED_HITS or (known.cluster == 0 and known.number & MARK in cluster.firsts)
-                ):
+                few = hits.count(owner) < (
+                    2 if known.cluster == owner and (known.hops or member(known)) else SETTLED_HITS
+                )
+                if not settled or not (few or (known.cluster == 0 and known.number & MARK in cluster.firsts)):
+                    if not again:
+                        self._clusters.join(known, cluster, now)
+                        known.client = client
+                        cluster.fade(now)
+                        cluster.last_at = now
+                        cluster.taken += 1
+                    return Suspicion(cluster, True, settled, hits.count(owner))
+                if known.hops != HELD:
                     return None
-                if not again:
-                    self._clusters.join(known, cluster, now)
-                    known.client = client
-                    cluster.fade(now)
-                    cluster.last_at = now
-                    cluster.taken += 1
-                return Suspicion(cluster, True, settled, hits.count(owner))
-        if known.cluster and member(known):
+        if known.hops == HELD:
             cluster = self._clusters.number(known.cluster)
+            if cluster is not None and member(known) and self._hops.holds(known, client):
+                cluster.fade(now)
+                cluster.taken += not again
+                known.bearing += not again
+                return Suspicion(cluster, False, known.settled(now))
+        elif known.cluster and member(known):
+            cluster = self._clusters.number(known.cluster)
+            if cluster is not None and now < cluster.held_until and not known.client:
+                known.client = client
             # What a member sends without the traits is the cluster's too (its cover, its next template), unless it comes from
             # another client: then the account is used by two, and one of them may be its owner.
-            if cluster is not None and client == known.client and not known.settled(now):
+            held = cluster is not None and (not cluster.held_until or now < cluster.held_until)
+            if cluster is not None and held and client == known.client and not known.settled(now):
                 cluster.fade(now)
                 cluster.taken += not again
                 return Suspicion(cluster, False, False)

@@ -66,6 +66,7 @@ def erase(recognition: Recognition, key: str) -> bool:
     for cluster in recognition.clusters:
         cluster.bystanders.discard(known.number)
     recognition.ceilings.forget(known.number)
+    recognition.hops.forget(known.number)
     recognition.forget(key)
     return recognition.accounts.forget(key)
 
@@ -74,5 +75,5 @@ def _let_go(recognition: Recognition, known: Known) -> None:
     cluster = recognition.clusters.number(known.cluster)
     if cluster is not None:
         cluster.linked -= 1
-    known.cluster = known.bearing = 0
+    known.cluster = known.bearing = known.hops = 0
     known.first_bearing_at = 0.0

@@ -20,13 +20,17 @@ from guard.recognition.accounts import Accounts, Known
 from guard.recognition.baseline import MOST, Usual
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
+from guard.recognition.cohorts import Cohorts
 from guard.recognition.families import FOUNDERS, Families, Family
 from guard.recognition.groups import HOPELESS_NATS, Group, Observed, sampling
+from guard.recognition.hops import UNTOLD, Hops
 from guard.recognition.looking import Lookout
 from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
-from guard.recognition.verdicts import FEWEST, FEWEST_TIED, Verdict, Weighing, owners, prior
+from guard.recognition.seasoned import FEWEST_EVENTS as FEWEST_SEASONED
+from guard.recognition.seasoned import FOUNDED_BY, mostly, of_one_queue
+from guard.recognition.verdicts import FEWEST, Verdict, Weighing, owners, prior, wide_enough
 from guard.samples import Baseline, Sample
 
 BASELINE_S = 3600.0
@@ -63,10 +67,12 @@ class Parts(NamedTuple):
 class Recognition:
     """All that is known of who acts with whom. Times are the caller's clock, which never goes back."""
 
-    def __init__(self, weighing: Weighing, key: HashKey, max_accounts: int) -> None:
-        self._weighing = weighing
+    def __init__(
+        self, weighing: Weighing, key: HashKey, max_accounts: int, clusters: type[Clusters] = Clusters
+    ) -> None:
+        self._weighing, self._key, self._max_accounts = weighing, key, max_accounts
         self.accounts = Accounts(max_accounts)
-        self.clusters = Clusters(self.accounts)
+        self.clusters = clusters(self.accounts)
         self.ceilings = Ceilings(max_accounts)
         self._families = Families(_MOST_FAMILIES)
         self._usual = Usual()
@@ -74,7 +80,9 @@ class Recognition:
         self._baseline_due = 0.0
         self.pardons = Pardons()
         self.ring = Ring()
-        lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key)
+        self.hops = Hops(self.accounts, self.clusters, self.pardons, key)
+        self.cohorts = Cohorts(self.accounts, self.clusters)
+        lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key, hops=self.hops)
         self.look = lookout.look
         """The hot path: what is known of an exchange."""
         self.over = lookout.over
@@ -85,7 +93,7 @@ class Recognition:
         self._groups: dict[int, Family] = {}
         self._to_weigh: dict[int, Family] = {}
         self._to_judge: dict[int, Family] = {}
-        self._chances = FEWEST_CANDIDATES
+        self._chances = self._seasoned_chances = FEWEST_CANDIDATES
         self._weighed: dict[tuple[float, ...], Family] = {}
         """What this batch has weighed, by number and latest moments of its exchanges."""
         self.observer: Callable[[Family, Sample, Verdict], None] | None = None
@@ -120,9 +128,14 @@ class Recognition:
             if count % 64 == 0:
                 yield
         yield from self.ceilings.tick(now)
+        if self.hops.due(now):
+            yield from self._weigh_hops(now)
+        if self.cohorts.due:
+            baseline = yield from self._usual_by(now)
+            yield from self.cohorts.weigh(self._weighing, baseline, now)
         self._weighed.clear()
         if self._to_weigh:
-            self._chances = self.candidates
+            self._chances, self._seasoned_chances = self.candidates, self.seasoned_candidates
         while self._to_weigh:
             value = next(iter(self._to_weigh))
             family = self._to_weigh.pop(value)
@@ -143,6 +156,10 @@ class Recognition:
         known = self.accounts.number(number)
         if known is None:
             return
+        self.hops.observe(observed)
+        fresh = not known.of_standing(at)
+        if fresh:
+            self.cohorts.observe(observed, known)
         linked = known.cluster != 0
         values = array("Q")
         values.frombytes(observed.traits)
@@ -166,7 +183,7 @@ class Recognition:
             if linked and family.count >= family.purity_due:
                 family.purity_due = max(family.count + 2, int(family.count * 1.25))
                 self._to_judge[family.value] = family
-        self.ceilings.note([family.value for family in shared], number, at, fresh=not known.of_standing(at))
+        self.ceilings.note([family.value for family in shared], number, at, fresh=fresh)
 
     def _consider(self, family: Family, now: float) -> None:
         """Makes a group of a family that has enough accounts without standing behind it."""
@@ -175,7 +192,8 @@ class Recognition:
             for number in set(family.numbers)
             if (known := self.accounts.number(number)) is not None and not known.of_standing(now)
         }
-        if len(fresh) < FEWEST_ACCOUNTS:
+        aged = len(fresh) < FEWEST_ACCOUNTS
+        if aged and (len(family.numbers) < FOUNDERS or len(set(family.numbers)) < FOUNDED_BY):
             return
         if len(self._groups) >= _MOST_GROUPS:
             self._drop_groups()
@@ -185,6 +203,9 @@ class Recognition:
                 for at, number, slot in zip(family.times, family.numbers, family.slots, strict=True)
             ]
         )
+        if aged:
+            # Until it is long enough to be weighed it is the first to go.
+            family.group.few, family.group.weight = True, HOPELESS_NATS
         self._groups[family.value] = family
         self._to_weigh[family.value] = family
 
@@ -200,24 +221,23 @@ class Recognition:
         if group is None:
             return
         group.put_off()
-        if self._baseline is None or now >= self._baseline_due:
-            self._baseline = yield from self._usual.working_out(self.accounts.spread(2 * MOST), now)
-            self._baseline_due = now + BASELINE_S
-            yield
+        baseline = yield from self._usual_by(now)
         # Some ten traits of one template find the same exchanges: what was found for the first holds for all.
         same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
         twin = self._weighed.get(same)
         if twin is not None and not self.pardons and twin.group is not None:
             group.few, group.weight, family.convicted = twin.group.few, twin.group.weight, twin.convicted
+            group.seasoned = twin.group.seasoned
             return
         self._weighed[same] = family
         # Exchanges come in between slices.
         events = list(group.events)
-        if not family.convicted and not self._enough(events):
-            group.few, group.weight = True, HOPELESS_NATS
+        group.few = not family.convicted and not wide_enough(events, self._weighable)
+        group.seasoned = len(events) >= FEWEST_SEASONED and wide_enough(events, self._weighable, whoever=True)
+        if group.few and not group.seasoned:
+            group.weight = HOPELESS_NATS
             return
-        group.few = False
-        taken = yield from sampling(events, self._weighable, self._baseline, now)
+        taken = yield from sampling(events, self._weighable, baseline, now)
         if taken is None:
             return
         yield
@@ -227,12 +247,15 @@ class Recognition:
             members = [known for number in numbers if (known := self._weighable(number)) is not None]
             cleared, pardoned = self.pardons.over(family.value, members, now)
         spoken = self.pardons.spoken
-        verdict = yield from self._weighing.weighing(taken, self._chances, cleared)
+        seasoned = self._seasoned_chances if group.seasoned and mostly(taken) else 0
+        verdict = yield from self._weighing.weighing(taken, self._chances, cleared, seasoned=seasoned)
         apart: set[int] = set()
+        aged = False
         if verdict.band >= 2:
             apart = outsiders(events, family.value)
             yield
             apart |= yield from self._explained(events, cleared, now)
+            aged = yield from of_one_queue(events, self._weighable, self._weighing, baseline, now, apart=apart)
         if self.pardons.spoken != spoken:
             # The operator has spoken meanwhile: what was found is weighed again.
             self._to_weigh[family.value] = family
@@ -242,7 +265,7 @@ class Recognition:
         group.weight = verdict.nats
         if verdict.nats < RELEASE_NATS:
             family.convicted = 0
-        if verdict.band >= 2 and not self.clusters.public(family, now):
+        if verdict.band >= 2 and (aged or not (verdict.seasoned or self.clusters.public(family, now))):
             # A pardon ends where kinds of evidence that it did not lift convict by themselves.
             lifted = frozenset(
                 number
@@ -250,7 +273,7 @@ class Recognition:
                 if (kinds := self.pardons.kinds_of(number)) <= cleared
                 or self._weighing.weigh(taken, self._chances, kinds).band >= 2
             )
-            cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart)
+            cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart, aged=aged)
             family.convicted = cluster.number if cluster is not None else 0
             for first in range(0, len(events), _SLICE):
                 yield
@@ -283,28 +306,21 @@ class Recognition:
         verdict = yield from self._weighing.weighing(taken, self._chances, cleared)
         return set() if verdict.nats > prior(self._chances) else {event.number for event in rest}
 
-    def _enough(self, events: Sequence[Observed]) -> bool:
-        """Whether there are accounts enough for a verdict (``verdicts.owners``): two thirds of all groups have too few."""
-        first: dict[int, int] = {}
-        for event in events:
-            first.setdefault(event.number, event.network)
-        if len(first) < FEWEST_TIED:
-            return False
-        paid: set[int] = set()
-        fresh: list[int] = []
-        for number, network in first.items():
-            known = self._weighable(number)
-            if known is None:
-                continue
-            if known.payment in paid:
-                return True
-            if known.payment:
-                paid.add(known.payment)
-            if not known.of_standing(events[-1].at):
-                fresh.append(network)
-        networks = Counter(fresh)
-        unknown = networks.pop(0, 0)
-        return max(unknown + len(networks), *networks.values(), 0) >= FEWEST
+    def _weigh_hops(self, now: float) -> Iterator[None]:
+        """Weighs the accounts between which conversations move."""
+        baseline = yield from self._usual_by(now)
+        convicted = yield from self.hops.weigh(self._weighing.without(UNTOLD), baseline, now)
+        for first in range(0, len(convicted), _SLICE):
+            yield
+            self._judge_all(convicted[first : first + _SLICE])
+
+    def _usual_by(self, now: float) -> Generator[None, None, Baseline]:
+        """What is usual, worked out anew every hour."""
+        if self._baseline is None or now >= self._baseline_due:
+            self._baseline = yield from self._usual.working_out(self.accounts.spread(2 * MOST), now)
+            self._baseline_due = now + BASELINE_S
+            yield
+        return self._baseline
 
     def _weighable(self, number: int) -> Known | None:
         """An account whose exchanges count when a group is weighed; None: it is forgotten, or has a grant."""
@@ -318,6 +334,24 @@ class Recognition:
         to_do = self._to_weigh, self._to_judge
         return Parts(self._families, self._usual, self._baseline, self._baseline_due, self.ring, self._groups, *to_do)
 
+    def another(self, clusters: type[Clusters]) -> Recognition:
+        """One that weighs alike and has seen nothing yet."""
+        return Recognition(self._weighing, self._key, self._max_accounts, clusters)
+
+    def leave_waiting(self) -> None:
+        """Forgets what waits: somebody else works on it."""
+        self.ring.clear()
+        self.hops.waiting.clear()
+
+    def begin_anew(self) -> None:
+        """Forgets what could become a finding; what was found stays."""
+        self.leave_waiting()
+        self._families.clear()
+        self.cohorts.clear()
+        self.hops.begin_anew()
+        for held in (self._groups, self._to_weigh, self._to_judge):
+            held.clear()
+
     def only_learn(self) -> None:
         """Weighs with no signals from now on: nobody is convicted."""
         self._weighing = Weighing((), {}, {})
@@ -330,6 +364,12 @@ class Recognition:
     def candidates(self) -> int:
         """How many groups could be convicted: so many chances to be wrong. Some ten traits find the same group."""
         live = sum(family.group is not None and not family.group.few for family in self._groups.values())
+        return max(FEWEST_CANDIDATES, live // 8)
+
+    @property
+    def seasoned_candidates(self) -> int:
+        """Likewise where accounts of standing count."""
+        live = sum(family.group is not None and family.group.seasoned for family in self._groups.values())
         return max(FEWEST_CANDIDATES, live // 8)
 
     def _judge_all(self, events: Sequence[Observed]) -> None:

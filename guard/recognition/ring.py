@@ -43,6 +43,10 @@ class Ring:
         """Takes up what was kept over a restart."""
         self._waiting.extend(observed)
 
+    def clear(self) -> None:
+        """Forgets what waits: somebody else works on it."""
+        self._waiting.clear()
+
     @property
     def due_at(self) -> float:
         """When the next batch is due: when it is full, at the latest a quarter of a second after its first; inf: none waits."""

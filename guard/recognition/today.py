@@ -39,6 +39,10 @@ class Today:
         if self._taken[place] < _MOST:
             self._taken[place] += 1
 
+    def put(self, number: int, taken: int) -> None:
+        """It has taken so many."""
+        self._taken[number & self._mask] = min(taken, _MOST)
+
     def meet(self, number: int) -> bool:
         """Whether this is the first time today that it is seen."""
         place = number & self._mask

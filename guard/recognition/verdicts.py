@@ -8,14 +8,17 @@ with two kinds of at least 2 nats each, one of them costly to plant on a victim.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 from typing import NamedTuple
 
 import numpy as np
 
 from guard.contracts import GroupSignal
+from guard.recognition.accounts import Known
+from guard.recognition.groups import Observed
 from guard.samples import Sample
 from guard.standing import STANDING
 from guard.types import Evidence
@@ -30,6 +33,8 @@ COSTLY_NATS = 2.7
 FEWEST = 16
 """Accounts without standing that a group needs for a verdict (``owners``); fewer where they are tied by what they pay with."""
 FEWEST_TIED = 3
+OTHER_KINDS_NATS = 1.0
+"""What other kinds than the strongest must say where a group is convicted whatever its accounts' standing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,10 @@ class Verdict(NamedTuple):
     nats: float
     band: int
     evidence: tuple[Evidence, ...]
+    seasoned: bool = False
+    """Whether it holds only if accounts of standing count (``seasoned.py``)."""
+    added: float = 0.0
+    """What its nats then have beyond the caps of its kinds."""
 
     @property
     def score(self) -> float:
@@ -67,6 +76,11 @@ class Weighing:
         self._signals = tuple((signal, clips[signal.name]) for signal in signals)
         self._caps = dict(caps)
 
+    def without(self, names: Collection[str]) -> Weighing:
+        """The same but for those signals."""
+        signals = [(signal, clip) for signal, clip in self._signals if signal.name not in names]
+        return Weighing([one for one, _ in signals], {one.name: clip for one, clip in signals}, self._caps)
+
     def weigh(self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()) -> Verdict:
         """The verdict on a group, one of so many ``candidates``. Kinds of evidence that are ``cleared`` never speak against it."""
         steps = self.weighing(sample, candidates, cleared)
@@ -78,11 +92,19 @@ class Weighing:
                 return verdict
 
     def weighing(
-        self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()
+        self,
+        sample: Sample,
+        candidates: int,
+        cleared: frozenset[str] = frozenset(),
+        *,
+        enough: bool = False,
+        seasoned: int = 0,
     ) -> Generator[None, None, Verdict]:
-        """The same in steps, one a signal."""
+        """The same in steps, one a signal. ``enough``: whoever asks knows that there are owners enough (else ``owners`` counts).
+        ``seasoned``: it is one of so many that may be convicted whatever their accounts' standing; 0: it may not."""
         sums: dict[str, float] = {}
         costly: dict[str, float] = {}
+        each: list[tuple[str, float]] = []
         evidence = []
         for signal, clip in self._signals:
             weighed = signal.weigh(sample)
@@ -93,6 +115,7 @@ class Weighing:
             sums[signal.group] = sums.get(signal.group, 0.0) + nats
             if nats > 0.0 and signal.costly:
                 costly[signal.group] = costly.get(signal.group, 0.0) + nats
+                each.append((signal.group, nats))
             evidence.append(Evidence(signal.name, signal.group, round(nats, 4), weighed.reason))
         if cleared:
             sums = {kind: min(total, 0.0) if kind in cleared else total for kind, total in sums.items()}
@@ -108,14 +131,61 @@ class Weighing:
                 strong_costly |= min(total, costly.get(kind, 0.0)) >= COSTLY_NATS
         tied = "infrastructure" not in cleared and costly.get("infrastructure", 0.0) >= STRONG_NATS
         band = 0
-        if nats > SUSPECT_NATS and strong_costly and owners(sample) >= (FEWEST_TIED if tied else FEWEST):
+        if nats > SUSPECT_NATS and strong_costly and (enough or owners(sample) >= (FEWEST_TIED if tied else FEWEST)):
             band = 3 if nats > CONFIRMED_NATS and strong >= 2 else 2
+        if band == 0 and seasoned:
+            heard = [one for kind, one in each if kind not in cleared]
+            found = prior(seasoned) + seasoned_nats(sums, self._caps, heard)
+            if found > SUSPECT_NATS:
+                return Verdict(found, 2, tuple(evidence), seasoned=True, added=found - nats)
         return Verdict(nats, band, tuple(evidence))
 
 
 def prior(candidates: int) -> float:
     """The log-odds of one of so many candidates before anything is known of it."""
     return -log(max(1, candidates) / RISK)
+
+
+def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: Sequence[float]) -> float:
+    """What the evidence comes to where accounts of standing count: ``sums`` by kind, and what each costly signal says; −inf where one
+    signal or one kind carries it.
+
+    Without the strongest signal, what is costly must still come to ``COSTLY_NATS``; then signals of one kind that agree (one clock,
+    one load, one deck of cards) count beyond the kind's cap, for at most twice it. And other kinds must speak as well.
+    """
+    if sum(costly) - max(costly, default=0.0) < COSTLY_NATS:
+        return -inf
+    strongest = max(sums, key=lambda kind: sums[kind])
+    others = {kind: total for kind, total in sums.items() if kind != strongest}
+    if sum([total for total in others.values() if total > 0.0]) < OTHER_KINDS_NATS:
+        return -inf
+    kept = [max(-caps[kind], min(caps[kind], total)) for kind, total in others.items()]
+    return min(2.0 * caps[strongest], sums[strongest]) + sum(kept)
+
+
+def wide_enough(events: Sequence[Observed], weighable: Callable[[int], Known | None], *, whoever: bool = False) -> bool:
+    """Whether there are accounts enough for a verdict (``owners``): two thirds of all groups have too few. ``whoever``: whatever
+    their standing."""
+    first: dict[int, int] = {}
+    for event in events:
+        first.setdefault(event.number, event.network)
+    if len(first) < FEWEST_TIED:
+        return False
+    paid: set[int] = set()
+    counted: list[int] = []
+    for number, network in first.items():
+        known = weighable(number)
+        if known is None:
+            continue
+        if known.payment in paid and not whoever:
+            return True
+        if known.payment:
+            paid.add(known.payment)
+        if whoever or not known.of_standing(events[-1].at):
+            counted.append(network)
+    networks = Counter(counted)
+    unknown = networks.pop(0, 0)
+    return max(unknown + len(networks), *networks.values(), 0) >= FEWEST
 
 
 def owners(sample: Sample) -> int:

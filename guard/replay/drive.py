@@ -17,9 +17,10 @@ from typing import BinaryIO, TextIO
 import orjson
 
 from guard.errors import ExchangeLogError
+from guard.replay.comparison import Comparison
 from guard.replay.log import ExchangeLog, Logged
 from guard.replay.run import Outcome, Replay
-from guard.replay.tally import Comparison, Tally
+from guard.replay.tally import Tally
 
 _COLLECT_AT = 50_000
 # Lines that are read before the first of them is decided.
@@ -92,7 +93,7 @@ class Job:
                 yield other
                 continue
             if self._other is not None and other is not None:
-                self.comparison.add(outcome, self._other.decide_met(logged, other))
+                self.comparison.add(outcome, self._other.decide_met(logged, other), logged.request.get("body"))
             yield outcome
 
     def _read(self, line: bytes) -> Logged | ExchangeLogError:

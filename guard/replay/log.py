@@ -18,6 +18,7 @@ import orjson
 
 from guard.errors import ExchangeLogError
 from guard.identity import possible_owners
+from guard.talk import is_prefix
 from guard.types import AccountFacts
 
 # How far the clocks of a gateway's workers may disagree. Beyond it lines are out of order.
@@ -66,6 +67,9 @@ class Logged(NamedTuple):
     tokens: tuple[int, int]
     size_bytes: int
     nodes: int
+    prefix: str = ""
+    """The answer's, as a hash; ``""``: the log doesn't say. Likewise ``signatures``."""
+    signatures: tuple[str, ...] = ()
 
 
 class ExchangeLog:
@@ -106,7 +110,8 @@ class ExchangeLog:
         stated = request.get("headers")
         nodes = line.count(b"{") + line.count(b"[") - (len(stated) if type(stated) is list else 0)
         at = self._clock(record.get("at"), n)
-        return Logged(n, at, account, peer, request, plain, status, tokens, len(line), nodes)
+        prefix, signatures = ("", ()) if response is None else _given(response, n)
+        return Logged(n, at, account, peer, request, plain, status, tokens, len(line), nodes, prefix, signatures)
 
     def _clock(self, at: Any, n: int) -> float:
         """The moment of a line. It never goes back: within the tolerance the clock holds."""
@@ -177,6 +182,16 @@ def _response(response: Any, n: int) -> tuple[int, tuple[int, int]]:
             raise _wrong(n, f"response.{field}", "a whole number", value)
         numbers.append(value)
     return numbers[0], (numbers[1], numbers[2])
+
+
+def _given(response: Mapping[str, Any], n: int) -> tuple[str, tuple[str, ...]]:
+    """The answer's prefix and its signatures, as hashes."""
+    prefix, signatures = response.get("prefix"), response.get("signatures")
+    if prefix is not None and not is_prefix(prefix):
+        raise _wrong(n, "response.prefix", "16 hex digits", prefix)
+    if signatures is not None and not (type(signatures) is list and all([is_prefix(one) for one in signatures])):
+        raise _wrong(n, "response.signatures", "a list of 16 hex digits each", signatures)
+    return prefix or "", tuple(signatures or ())
 
 
 def _stated(

@@ -297,7 +297,12 @@ class Replay:
             if reserved is None:
                 reserved = self.policy.default_output_tokens * max(1, features.choices)
             sent = reserved if status == 200 else 0
-        return Usage(status, features.input_tokens if received < 0 else received, sent, reported, complete=True)
+        usage = Usage(status, features.input_tokens if received < 0 else received, sent, reported, complete=True)
+        return (
+            replace(usage, prefix=logged.prefix, signatures=logged.signatures)
+            if logged.prefix or logged.signatures
+            else usage
+        )
 
 
 class Met(NamedTuple):

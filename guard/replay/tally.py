@@ -1,4 +1,4 @@
-"""Counts what a replay came to, and what a second policy would change. Plain text for a terminal or a mail."""
+"""Counts what a replay came to. Plain text for a terminal or a mail."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from guard.types import ACTIONS
 
 K = TypeVar("K", bound=Hashable)
 MOST_ROWS = 12
-MOST_EXAMPLES = 10
-_CONTAINED = frozenset({"limit", "degrade", "challenge", "refuse"})
+CONTAINED = frozenset({"limit", "degrade", "challenge", "refuse"})
 _NOTABLE = frozenset(ACTIONS[1:])
-_UNSTATED = "(not stated)"
+UNSTATED = "(not stated)"
 
 
 class Tally:
@@ -45,7 +44,7 @@ class Tally:
         if action in _NOTABLE:
             for reason in decision.reasons:
                 self._reasons[reason, action] += 1
-            if action in _CONTAINED:
+            if action in CONTAINED:
                 self._touched[account.key] = group
         for hit in decision.shadow:
             self._shadow[hit] += 1
@@ -102,14 +101,14 @@ class Tally:
         contained: Counter[tuple[str | None, str | None]] = Counter()
         for (tier, country, action), count in self._groups.items():
             exchanges[tier, country] += count
-            if action in _CONTAINED:
+            if action in CONTAINED:
                 contained[tier, country] += count
         yield from table(
             ("tier", "country", "accounts", "touched", "exchanges", "contained"),
             [
                 (
-                    group[0] or _UNSTATED,
-                    group[1] or _UNSTATED,
+                    group[0] or UNSTATED,
+                    group[1] or UNSTATED,
                     f"{accounts[group]:,}",
                     f"{count:,}",
                     f"{exchanges[group]:,}",
@@ -118,63 +117,6 @@ class Tally:
                 for group, count in ranked(touched)
             ],
         )
-
-
-class Comparison:
-    """What a second policy would do otherwise, from the outcomes of both on the same lines."""
-
-    def __init__(self) -> None:
-        self._moves: Counter[tuple[str, str]] = Counter()
-        self._tiers: Counter[tuple[str | None, str]] = Counter()
-        self._accounts: dict[str, None] = {}
-        self._examples: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-
-    def add(self, first: Outcome, second: Outcome) -> None:
-        """Both outcomes of one line: under the policy in force, and under the one it is compared with."""
-        before, after = first.decision.action, second.decision.action
-        self._moves[before, after] += 1
-        if before == after:
-            return
-        tier = first.account.tier
-        self._tiers[tier, "stricter" if ACTIONS.index(after) > ACTIONS.index(before) else "milder"] += 1
-        self._accounts[first.account.key] = None
-        kept = self._examples.setdefault((before, after), [])
-        if len(kept) < MOST_EXAMPLES:
-            reasons = (second if after != "allow" else first).decision.reasons
-            kept.append((str(first.n), first.account.key, before, after, ", ".join(reasons)))
-
-    @property
-    def changed(self) -> int:
-        """How many exchanges would be answered otherwise."""
-        return sum(count for (before, after), count in self._moves.items() if before != after)
-
-    def report(self, first: str, second: str) -> Iterator[str]:
-        """The lines of the comparison; ``first`` and ``second`` name the policies."""
-        total = self._moves.total()
-        yield f"from {first} to {second}: {self.changed:,} of {total:,} exchanges and {len(self._accounts):,} accounts change"
-        if not self.changed:
-            return
-        met = [action for action in ACTIONS if any(action in move for move in self._moves)]
-        yield from table(
-            (f"{first} ↓ {second} →", *met),
-            [(before, *(f"{self._moves[before, after]:,}" for after in met)) for before in met],
-        )
-        yield from table(
-            ("tier", "stricter", "milder"),
-            [
-                (tier or _UNSTATED, f"{self._tiers[tier, 'stricter']:,}", f"{self._tiers[tier, 'milder']:,}")
-                for tier in sorted({tier for tier, _ in self._tiers}, key=lambda tier: tier or "")
-            ],
-        )
-        yield from table(("line", "account", "from", "to", "reasons"), self._shown())
-
-    def _shown(self) -> list[tuple[str, ...]]:
-        """Examples of every kind of change, in turn, so that the common kind doesn't push the rare one out."""
-        queues = list(self._examples.values())
-        shown: list[tuple[str, ...]] = []
-        for place in range(MOST_EXAMPLES):
-            shown += [queue[place] for queue in queues if place < len(queue)]
-        return sorted(shown[:MOST_EXAMPLES], key=lambda row: int(row[0]))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

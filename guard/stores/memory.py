@@ -166,6 +166,11 @@ class MemoryStore:
         """See ``contracts.Store``. Slots in use come back when their answers end."""
         return sum(table.forget(subject) for table in self._tables.tables.values())
 
+    def carry(self, former: str, subject: str) -> None:
+        """See ``contracts.Carrying``."""
+        for table in self._tables.tables.values():
+            table.carry(former, subject)
+
     # -- over a restart --------------------------------------------------------------------------------------------
 
     def pieces(self) -> Iterator[dict[str, Any]]:

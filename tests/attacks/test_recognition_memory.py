@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from guard.recognition import groups, looking
+from guard.recognition import cohorts, groups, looking
 from guard.recognition import recognition as heart
 from guard.recognition.ceilings import Ceilings
 from guard.types import Account, Exchange, Facet, Features, Peer
@@ -87,6 +87,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heart, "_MOST_GROUPS", GROUPS)
     monkeypatch.setattr(looking, "_MOST_NAMES", 1_024)
     monkeypatch.setattr(groups, "KEPT", 64)
+    monkeypatch.setattr(cohorts, "KEPT", 512)
     monkeypatch.setattr(heart, "Ceilings", partial(Ceilings, most=512))
 
 

@@ -11,26 +11,6 @@ import pytest
 from guard.config import load as load_policy
 
 
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("How do I write a letter to the landlord about this?", "en"),
-        ("Wie kann ich das mit der Heizung für den Winter machen?", "de"),
-        ("Comment est-ce que je fais une tarte avec des pommes ?", "fr"),
-        ("¿Cómo puedo escribir una carta para el casero?", "es"),
-        ("请帮我写一封信给房东，说明暖气的问题", "zh"),
-        ("大家さんに手紙を書きたいです", "ja"),
-        ("집주인에게 편지를 쓰고 싶어요", "ko"),
-        ("Как написать письмо хозяину квартиры?", "ru"),
-        ("x = y[3] ** 2; print(z)", "?"),
-        ("", "?"),
-    ],
-)
-def test_languages_are_told_apart(text: str, language: str, load: Any) -> None:
-    """By script, else by small words; code and nothing are no language."""
-    assert load("language").guess(text) == language
-
-
 def test_turns_are_read_from_both_dialects(load: Any, record: Any) -> None:
     """The system prompt and the last user turn, as text or as parts."""
     turns = load("ledger").turns

@@ -135,7 +135,7 @@ def test_faults_of_guard_itself_are_not_passed_over(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("guard.pipeline.Scoring.assess", fail)
+    monkeypatch.setattr("guard.scoring.Scoring.assess", fail)
     out = tmp_path / "d.jsonl"
     assert main(["replay", str(LOG), "--quiet", "--out", str(out)]) == 1
     assert b"guard itself failed" in (said := capsysbinary.readouterr().err)

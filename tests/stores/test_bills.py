@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from guard.charges import Metered, SlotLimit
 from guard.contracts import Bill, Charge, Slots, Spent, Store, Tariff
-from guard.registry import discover
+from guard.stores.memory import MemoryStore
+from tests.stores.stands import Maker
 
 T0 = 1_700_000_000.0
 NO_SLOTS = Slots((), T0 + 1e6)
 NOTHING = Spent(0.0, 0.0, 0.0)
-
-
-@pytest.fixture(params=sorted(discover("stores")))
-def kind(request: pytest.FixtureRequest) -> type[Any]:
-    return discover("stores")[request.param]
-
-
-@pytest.fixture
-def store(kind: type[Any]) -> Store:
-    made: Store = kind()
-    return made
 
 
 FREE = (
@@ -37,19 +27,25 @@ TRIAL = (Metered("trial", "tokens", "0", 1_500.0, 20.0, 1, True), Metered("trial
 ACCOUNT = Tariff("account", FREE, (SlotLimit("free", 6),))
 BOTH = Tariff("account", FREE + TRIAL, (SlotLimit("free", 6), SlotLimit("trial", 3, True)))
 STRANGER = Tariff("account?", FREE, (SlotLimit("free", 6),))
+NEWCOMER = Tariff("user", FREE, (SlotLimit("free", 6),))
 JOINT = Tariff("", (Metered("all", "tokens", "0", 30_000.0, 400.0, 1),), (SlotLimit("all", 40),))
 LOOK = Tariff("", JOINT.meters, JOINT.slots, book=False)
 
 
-def test_a_bill_is_taken_and_settled_as_its_charges(kind: type[Any]) -> None:
+def test_a_bill_is_taken_and_settled_as_its_charges(kind: Maker) -> None:
     """The same life in two stores, in one by bills and in the other by charges: answers in any order, f, limits that hold
-    now and then, limits in shadow, looks, slots, refusals. The outcomes are the same to the last bit but rounding."""
+    now and then, limits in shadow, looks, slots, refusals. The outcomes are the same to the last bit but rounding. (Of a
+    shared store, only what is an account's own: strangers never reach it, and what many share is bought in lots.)"""
     chance = random.Random(11)
     billed, single = kind(), kind()
+    local = isinstance(billed, MemoryStore)
+    looker = STRANGER if local else NEWCOMER
+    joint, look = [each if local else replace(each, kind="account") for each in (JOINT, LOOK)]
+    all_of_them = "" if local else "f" * 32
     now = T0
     under_way: list[tuple[int, int, list[Charge], list[tuple[str, ...]], tuple[float, float, float]]] = []
     outcomes = {"taken": 0, "refused": 0, "spared": 0}
-    for _ in range(6_000):
+    for _ in range(6_000 if local else 3_000):
         now += chance.choice([0.0, 0.0, 0.01, 0.3, 2.0, 9.0])
         if under_way and chance.random() < 0.5:
             lease, other, charges, places, costs = under_way.pop(chance.randrange(len(under_way)))
@@ -60,10 +56,10 @@ def test_a_bill_is_taken_and_settled_as_its_charges(kind: type[Any]) -> None:
             continue
         name = f"{chance.randrange(4):032x}"
         costs = (1.0, chance.choice([0.0, 30.0, 400.0, 2_000.0, 7_000.0]), chance.choice([0.0, 0.2]))
-        tariff = chance.choice([ACCOUNT, ACCOUNT, BOTH, STRANGER])
+        tariff = chance.choice([ACCOUNT, ACCOUNT, BOTH, looker])
         bills = [
             Bill(tariff, name, costs, chance.choice([1.0, 1.0, 0.5, 0.02]), 7),
-            Bill(LOOK if tariff is STRANGER else JOINT, "", costs, 1.0, 7),
+            Bill(look if tariff is looker else joint, all_of_them, costs, 1.0, 7),
         ]
         charges = [charge for bill in bills for charge in bill.charges()]
         slots = [slot for bill in bills for slot in bill.slots()]
@@ -83,7 +79,7 @@ def test_a_bill_is_taken_and_settled_as_its_charges(kind: type[Any]) -> None:
             ]
             under_way.append((lease, other, [one for one, _ in booked], [place for _, place in booked], costs))
 
-    assert min(outcomes.values()) > 100
+    assert min(outcomes.values()) > 40
 
 
 def levels(store: Store, now: float, name: str = "a" * 32) -> tuple[float, ...]:

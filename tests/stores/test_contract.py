@@ -9,16 +9,9 @@ from math import inf, nan
 import pytest
 
 from guard.contracts import Charge, Slots, Store, Taken
-from guard.registry import discover
 
 T0 = 1_700_000_000.0
 NO_SLOTS = Slots((), T0 + 900)
-
-
-@pytest.fixture(params=sorted(discover("stores")))
-def store(request: pytest.FixtureRequest) -> Store:
-    made: Store = discover("stores")[request.param]()
-    return made
 
 
 def meter(

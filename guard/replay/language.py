@@ -1,17 +1,19 @@
 """A cheap guess at the language of a prompt, from its script and its commonest small words.
 
-Only to see whether harm falls on the speakers of one language; guard itself never asks for a language.
+Only to see whether harm, or a change of policy, falls on the speakers of one language; nothing is decided by it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 UNKNOWN = "?"
 _LOOK_CHARS = 1200
 _LETTERS_OF_A_SCRIPT = 0.25
+_DEEPEST = 4
 # First and last code point of a script, and the language it stands for; kana before Han: Japanese is written in both.
 _SCRIPTS = (
     ("ja", "\u3040", "\u30ff"),
@@ -59,6 +61,36 @@ def guess(text: str) -> str:
     votes = Counter(_votes(_WORD.findall(text.lower())))
     (first, most), (_, next_most) = [*votes.most_common(2), (UNKNOWN, 0), (UNKNOWN, 0)][:2]
     return first if most >= 2 and most > next_most else UNKNOWN
+
+
+def spoken(body: object) -> str:
+    """The language of what a request's body asks last; ``UNKNOWN`` for a body without text of a known shape."""
+    if not isinstance(body, Mapping):
+        return UNKNOWN
+    for field in ("messages", "input", "contents", "prompt", "inputs"):
+        said = body.get(field)
+        if isinstance(said, list):
+            turns = (
+                turn for turn in reversed(said) if isinstance(turn, Mapping) and turn.get("role", "user") == "user"
+            )
+            said = next(turns, said)
+        if text := _text(said):
+            return guess(text)
+    return UNKNOWN
+
+
+def _text(said: Any) -> str:
+    """The text of a turn, as far as it is written in one of the usual ways."""
+    for _ in range(_DEEPEST):
+        if isinstance(said, Mapping):
+            said = said.get("content") or said.get("parts") or said.get("text")
+        elif isinstance(said, list):
+            said = next(
+                (part for part in said if isinstance(part, str) or (isinstance(part, Mapping) and part.get("text"))), ""
+            )
+        else:
+            break
+    return said if isinstance(said, str) else ""
 
 
 def _votes(words: Iterable[str]) -> Iterable[str]:

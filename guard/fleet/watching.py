@@ -1,0 +1,54 @@
+"""Clusters that note what changes of them, so that telling others costs what changed and not what is held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guard.recognition.accounts import Accounts, Known
+from guard.recognition.clusters import Cluster, Clusters
+from guard.recognition.families import Family
+from guard.recognition.groups import Observed
+
+
+class Watched(Clusters):
+    """``Clusters``, and what changed since ``forget_changes``: numbers of accounts and of clusters, and traits."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        super().__init__(accounts)
+        self.touched: set[int] = set()
+        self.changed: set[int] = set()
+        self.retraited: dict[int, None] = {}
+
+    def forget_changes(self) -> None:
+        """Whatever changed was told."""
+        self.touched, self.changed, self.retraited = set(), set(), {}
+
+    def convict(self, family: Family, events: list[Observed], *more: Any, **named: Any) -> Cluster | None:
+        cluster = super().convict(family, events, *more, **named)
+        if cluster is not None:
+            self.changed.add(cluster.number)
+            self.touched.update([event.number for event in events])
+        return cluster
+
+    def whose(self, core: list[Known], value: int, now: float) -> Cluster:
+        cluster = super().whose(core, value, now)
+        self.changed.add(cluster.number)
+        self.touched.update([known.number for known in core])
+        return cluster
+
+    def judge_trait(self, family: Family, now: float) -> bool:
+        self.retraited[family.value] = None
+        return super().judge_trait(family, now)
+
+    def release(self, cluster: Cluster) -> tuple[list[Known], list[int]]:
+        freed, traits = super().release(cluster)
+        self.changed.add(cluster.number)
+        self.touched.update([known.number for known in freed])
+        self.retraited |= dict.fromkeys(traits)
+        return freed, traits
+
+    def _merge(self, younger: Cluster, older: Cluster) -> None:
+        self.changed.update((younger.number, older.number))
+        self.touched.update([known.number for known in self._accounts if known.cluster == younger.number])
+        self.retraited |= dict.fromkeys([trait for trait, number in self.traits.items() if number == younger.number])
+        super()._merge(younger, older)

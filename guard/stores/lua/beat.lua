@@ -1,0 +1,23 @@
+-- A replica is alive: how many are. And whether a newer guard keeps its records here in another layout.
+
+local now = tonumber(ARGV[3])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+local alive, layout, replica, mine = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+for _, key in ipairs({alive, layout}) do
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= (key == alive and 'hash' or 'string') then redis.call('UNLINK', key) end
+end
+local found = tonumber(redis.call('GET', layout) or 0) or 0
+if found > mine then return {found, 0, tostring(now)} end
+redis.call('SET', layout, mine, 'EX', 2592000)
+redis.call('HSET', alive, replica, string.format('%.3f', now))
+redis.call('EXPIRE', alive, 60)
+local all, count = redis.call('HGETALL', alive), 0
+for at = 1, #all, 2 do
+  local seen = tonumber(all[at + 1]) or 0
+  if seen < now - 3.5 or seen > now + 60 then redis.call('HDEL', alive, all[at]) else count = count + 1 end
+end
+return {found, count, string.format('%.6f', now)}
