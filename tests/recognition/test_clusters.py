@@ -282,3 +282,28 @@ def test_two_clusters_that_share_a_queue_become_one(scene: Scene) -> None:
     assert [cluster.name for cluster in scene.clusters] == [first.name]
     assert {known.cluster for known in [*ours, *theirs]} == {first.number}
     assert scene.clusters.traits[both.value] == first.number
+
+
+def test_a_pool_that_was_found_in_pieces_becomes_one_when_it_is_found_whole(scene: Scene) -> None:
+    """Reworded three times, a pool stands in four clusters of a quarter each: none is near enough alone, and a fifth would be
+    empty."""
+    pool = scene.people(48)
+    pieces = [scene.convict(scene.family(pool[first : first + 12])) for first in range(0, 48, 12)]
+    assert len({piece.number for piece in pieces}) == 4
+
+    whole = scene.convict(scene.family(pool))
+
+    assert whole.name == pieces[0].name
+    assert {known.cluster for known in pool} == {whole.number}
+    assert len(list(scene.clusters)) == 1
+
+
+def test_a_piece_of_which_hardly_anybody_is_in_the_group_stays_another_operators(scene: Scene) -> None:
+    """Three accounts of another cluster among fifty don't make both one."""
+    pool, others = scene.people(47), scene.people(30)
+    first, second = scene.convict(scene.family(pool[:30])), scene.convict(scene.family(others))
+
+    whole = scene.convict(scene.family([*pool, *others[:3]]))
+
+    assert whole.number == first.number
+    assert {known.cluster for known in others} == {second.number}
