@@ -165,7 +165,10 @@ async def busy(rig: Rig, lasts_s: float) -> Healed:
     """Somebody's script runs and runs; every other command is told BUSY."""
     server = _single(rig)
     await asyncio.to_thread(server.call, "CONFIG", "SET", "busy-reply-threshold", "10")
-    loop = f"local t = redis.call('TIME')[1] + {max(1, round(lasts_s))} while redis.call('TIME')[1] + 0 < t do end"
+    loop = (
+        "local function now() local time = redis.call('TIME') return time[1] + time[2] / 1e6 end "
+        f"local ends = now() + {lasts_s} while now() < ends do end"
+    )
     await asyncio.to_thread(server.call, "EVAL", loop, 0)
     return time.monotonic()
 
