@@ -6,7 +6,7 @@ The edges (middleware, gateway, demo) hold one of these, tell it what happened t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from logging import INFO, WARNING
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from guard.body import parse
 from guard.clock import Clock
 from guard.compiled import Compiled
-from guard.contracts import Keeper, Remote
+from guard.contracts import Bill, Keeper, Remote, Slots, Taken
 from guard.control import Control
 from guard.decision import crowded
 from guard.errors import BadExchange, StateError
@@ -175,16 +175,17 @@ class Installation:
         if exchange.kept and self.fleet is not None:
             await self.fleet.recall(exchange)
         began = perf_counter()
-        waited_s, now = 0.0, self.clock.now()
-        steps = self.guard.deciding(exchange, now, compiled)
-        try:
-            asked = next(steps)
+        waited_s = 0.0
+
+        async def reserve(bills: Sequence[Bill], slots: Slots, now: float) -> tuple[Taken, int]:
+            nonlocal waited_s
             asked_at = perf_counter()
-            taken = await remote.reserve(asked.bills, asked.slots, now)
-            waited_s = perf_counter() - asked_at
-            steps.send(taken)
-        except StopIteration as end:
-            receipt: Receipt = end.value
+            try:
+                return await remote.reserve(bills, slots, now)
+            finally:
+                waited_s += perf_counter() - asked_at
+
+        receipt = await self.guard.reach(exchange, reserve, self.clock.now(), compiled)
         return self._noted(receipt, compiled, plain, headers, perf_counter() - began - waited_s)
 
     def _noted(

@@ -15,11 +15,12 @@ When a stage fails by a fault of guard's own, that is counted by stage (``faults
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from guard.answering import renamed
 from guard.body import parse
+from guard.charges import Bill, Slots
 from guard.compiled import Compiled
 from guard.conditions import View
 from guard.contracts import Forward, Reply
@@ -35,6 +36,7 @@ from guard.unjudged import UNREAD, faulty, no_dialect
 
 ADMITTED = Admission(True)
 SUSPECTED = frozenset(BANDS[2:])
+Reserve = Callable[[Sequence[Bill], Slots, float], Awaitable[Outcome]]
 
 
 class Guard(Operated):
@@ -76,6 +78,24 @@ class Guard(Operated):
             while True:
                 try:
                     taken = self.store.take(asked.bills, asked.slots, now)
+                except Exception as error:
+                    asked = steps.throw(error)
+                else:
+                    asked = steps.send(taken)
+        except StopIteration as end:
+            receipt: Receipt = end.value
+            return receipt
+
+    async def reach(
+        self, exchange: Exchange, reserve: Reserve, now: float, compiled: Compiled | None = None
+    ) -> Receipt:
+        """The same with a store that has to be waited for: ``reserve`` asks it. Given up while it waits, nothing is decided."""
+        steps = self.deciding(exchange, now, compiled)
+        try:
+            asked = next(steps)
+            while True:
+                try:
+                    taken = await reserve(asked.bills, asked.slots, now)
                 except Exception as error:
                     asked = steps.throw(error)
                 else:

@@ -109,6 +109,20 @@ async def test_one_that_waits_holds_up_nobody_and_leaves_nothing_when_it_is_give
     assert not installation.guard.faults
 
 
+@pytest.mark.anyio
+async def test_a_store_that_raises_lets_nobody_through(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No store should; one that does is a fault of guard's own: counted, and answered with 503, not with a traceback."""
+
+    async def broken(charges: object, slots: object, now: float) -> None:
+        raise ValueError("no amount")
+
+    monkeypatch.setattr(far, "reserve", broken)
+    installation = installed()
+    receipt, _ = await installation.reach(exchange(), installation.guard.compiled, b"")
+    assert (receipt.decision.action, receipt.decision.status) == ("refuse", 503)
+    assert installation.guard.faults == {"policy or limits": 1}
+
+
 def test_a_store_that_replicas_share_needs_a_key_that_they_share(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a key made by chance every replica would know an account by another name."""
     monkeypatch.delenv("GUARD_KEY")
