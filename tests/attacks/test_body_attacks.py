@@ -131,9 +131,9 @@ async def test_deep_bodies_are_refused_quickly(depth: int, brackets: tuple[bytes
     opening, closing = brackets
     nested = opening * depth + b"1" * bool(closing) + closing * depth
     for body in (nested, b'{"model":"m","messages":[],"own":' + nested + b"}"):
-        began = time.perf_counter()
+        began = time.process_time()
         assert await judged(inside, body) == 400
-        assert time.perf_counter() - began < 0.1
+        assert time.process_time() - began < 0.1
 
 
 async def test_the_deepest_allowed_body_passes() -> None:
@@ -258,10 +258,10 @@ async def test_wide_bodies_are_refused(shape: str) -> None:
     """Case 61: more members and elements than any real request has."""
     body = encoded(WIDE[shape])
     inside = Inside(OPEN)
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert await judged(inside, body) == 400
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize("value", ['"true"', "1", "0", '"yes"', "[]", "{}", "1.0", '""', "null", "true", "false"])

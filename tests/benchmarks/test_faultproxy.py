@@ -74,7 +74,7 @@ def refused(proxy: Proxy) -> bool:
 
 def test_late_pieces_come_late_and_in_order(proxy: Proxy, client: socket.socket) -> None:
     """Ten pieces wait at the same time, not one after the other."""
-    proxy.fault = Fault(delay_s=0.1)
+    proxy.fault = Fault(delay_s=0.3)
     begun = time.monotonic()
     for number in range(10):
         client.sendall(b"%d" % number)
@@ -83,7 +83,7 @@ def test_late_pieces_come_late_and_in_order(proxy: Proxy, client: socket.socket)
     while len(heard) < 10:
         heard += client.recv(100)
     assert heard == b"0123456789"
-    assert 0.1 <= time.monotonic() - begun < 0.9
+    assert 0.3 <= time.monotonic() - begun < 2.5
 
 
 def test_a_share_of_the_pieces_is_late(proxy: Proxy, client: socket.socket) -> None:

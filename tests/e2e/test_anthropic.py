@@ -130,7 +130,7 @@ def test_the_client_waits_as_long_as_it_is_told_and_goes_on(deployment: Any) -> 
         api.messages.create(messages=QUESTION, **ASK)
         asked_at = time.monotonic()
         said: Any = api.messages.create(messages=QUESTION, **ASK)
-        assert 0.9 <= time.monotonic() - asked_at <= 2.5
+        assert 0.9 <= time.monotonic() - asked_at <= 8.0
     assert said.content[0].text == ANSWER
     assert len(deployment.model.received) == 2
 

@@ -288,7 +288,7 @@ def test_a_delayed_answer_comes_whole(deployment: Any) -> None:
     with sdk(served(deployment, '{ delay = "500 ms" }')) as api:
         asked_at = time.monotonic()
         answer = api.chat.completions.with_raw_response.create(model="m", messages=QUESTION, stream=True)
-        assert 0.5 <= time.monotonic() - asked_at < 2.0
+        assert 0.5 <= time.monotonic() - asked_at < 8.0
         assert answer.headers["x-guard-notice"] == "delay=0.5"
         assert "".join(chunk.choices[0].delta.content or "" for chunk in answer.parse()) == ANSWER
 

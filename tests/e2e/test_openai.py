@@ -144,7 +144,7 @@ def test_the_client_waits_as_long_as_it_is_told_and_goes_on(deployment: Any) -> 
         api.chat.completions.create(model="demo", messages=QUESTION)
         asked_at = time.monotonic()
         said = api.chat.completions.create(model="demo", messages=QUESTION)
-        assert 0.9 <= time.monotonic() - asked_at <= 2.5
+        assert 0.9 <= time.monotonic() - asked_at <= 8.0
     assert said.choices[0].message.content == ANSWER
     assert len(deployment.model.received) == 2
 

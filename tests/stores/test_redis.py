@@ -384,7 +384,7 @@ async def test_killed_and_back_empty_nobody_gets_a_fresh_budget(own_server: Serv
     await store.close()
 
     assert (before, meanwhile, after) == ([True] * 2, [True] * 2, [True, False, False])
-    assert took_s < 1.0
+    assert took_s < 10.0
 
 
 async def test_a_round_that_fails_is_not_the_last(replicas: Replicas) -> None:
