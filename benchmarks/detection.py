@@ -7,13 +7,13 @@ policy that it takes where none is named, and judged by ``../shared/eval/score.p
 same log is also decided without limits and ceilings (what recognition alone does), by plain limits on the account, by a word
 classifier on each prompt, and by a test on windows of each account.
 
-until       extraction exchanges answered in full before it was contained      contained, refused, touched   ordinary ones
+until       extraction exchanges answered in full before it was contained      contained, refused, touched (accounts)   ordinary ones
 worst seg.  the kind of ordinary account that was touched most                 precision, recall             of clusters
 CPU ÷ parse CPU of the replay ÷ CPU of orjson.loads over the same lines        last ÷ first   tenth of the lines
 
 ``--replicas N --store redis`` deals each log to N guards by lot; they tell each other through a real server (``detection_fleet.py``).
 ``--closed-loop`` plays an operator who reacts against guard instead (``detection_loop.py``).
-``--check`` judges bulk, hydra, injected, camouflaged and clean, three seeds each; all else is for information.
+``--check`` judges the shared scenarios, three seeds each; our own (``--variants``) are for information.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ from detection_replay import Deal
 from detection_variants import SHARED, VARIANTS, reduced, spec_of
 from detection_words import held_out_auc, sources
 
-FURTHER = ("relay", "needle", "blind")
 SEEDS = 3
 SEED_STEP = 100
 MOST_JOBS = 2
@@ -79,8 +78,7 @@ def plan(options: argparse.Namespace) -> Iterator[Task]:
         spec = reduced(spec_of(QUICK_SCENARIO), QUICK_DAYS, QUICK_SHARE)
         yield Task(QUICK_NAME, spec["seed"], spec, None, options.baselines, **common)
         return
-    further = [*(FURTHER if options.all else ()), *(VARIANTS if options.variants else ())]
-    names = options.scenario or [*JUDGED, *further]
+    names = options.scenario or [*JUDGED, *(VARIANTS if options.variants else ())]
     for name in names:
         spec = spec_of(name)
         count = options.seeds or (SEEDS if name in JUDGED else 1)
@@ -175,7 +173,6 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one small scenario, under a minute")
     parser.add_argument("--check", action="store_true", help="exit 1 and name what falls short of the bars")
     parser.add_argument("--closed-loop", action="store_true", help="an operator who reacts, in the place of logs")
-    parser.add_argument("--all", action="store_true", help="relay, needle and blind too, for information")
     parser.add_argument("--variants", action="store_true", help="also our own scenarios: " + ", ".join(VARIANTS))
     parser.add_argument("--scenario", nargs="+", metavar="NAME", default=[], help="only these, shared or our own")
     parser.add_argument(
@@ -212,7 +209,7 @@ def main() -> int:
     try:
         tasks = list(plan(options))
     except KeyError as unknown:
-        parser.error(f"no scenario {unknown}; there are {', '.join([*JUDGED, *FURTHER, *VARIANTS])}")
+        parser.error(f"no scenario {unknown}; there are {', '.join([*JUDGED, *VARIANTS])}")
     missing = [task.log for task in tasks if task.log is not None and not task.log.is_file()]
     if missing:
         parser.error(f"no such log: {missing[0]}")

@@ -30,6 +30,7 @@ class Bars(NamedTuple):
     touched: float | None = None
     precision: float | None = None
     recall: float | None = None
+    accounts: float | None = None
     worst: float | None = 0.02
     ratio: float | None = 25.0
     growth: float | None = 1.3
@@ -39,10 +40,13 @@ JUDGED: Mapping[str, Bars] = {
     "bulk": Bars(300, 0.005, 0.04, 0.001, 0.003),
     "hydra": Bars(300, 0.005, 0.02, 0.001, 0.003, 0.99, 0.95),
     "injected": Bars(400, 0.005, 0.03, 0.001, 0.003, 0.99, 0.95),
-    "camouflaged": Bars(1000, 0.02, 0.08, 0.002, 0.005, 0.97, 0.85),
+    "camouflaged": Bars(800, 0.02, 0.08, 0.002, 0.005, 0.97, 0.85),
+    "relay": Bars(1000, 0.03, None, 0.002, 0.005, 0.97, 0.80),
+    "needle": Bars(600, 0.02, None, 0.0005, None, 0.95, 0.85, accounts=5),
+    "blind": Bars(3000, 0.10, None, 0.002, 0.005, 0.95, 0.70),
     "clean": Bars(),  # further judged by its seeds together
 }
-"""The scenarios of the issue."""
+"""The scenarios that are judged."""
 QUICK = Bars(300, 0.005, None, 0.001, 0.003, 0.99, 0.95, ratio=None, growth=None)
 """For the small scenario of ``--quick``: too short for a share of its whole, and for the cost."""
 INFORMATION = Bars(None, None, None, 0.002, 0.005)
@@ -110,6 +114,7 @@ COLUMNS = (
     Column("contained", "contained", lambda row: row.report["harm"]["exchanges"], _percent),
     Column("refused", None, lambda row: row.report["harm"]["refused"], _percent),
     Column("touched", "touched", lambda row: row.report["harm"]["accounts"], _percent),
+    Column("accounts", "accounts", lambda row: row.touched(), _number),
     Column("worst seg.", "worst", lambda row: row.report["harm"]["worst_segment"], _percent),
     Column("precision", "precision", _campaign("cluster_precision"), "{:.3f}".format, least=True),
     Column("recall", "recall", _campaign("cluster_recall"), "{:.3f}".format, least=True),

@@ -70,12 +70,21 @@ def test_cost_is_judged_where_it_was_measured(load: Any, row: Any) -> None:
     assert len(bars.shortfalls([row(cost=cost(1, 20.0, None, 0))], bars.JUDGED)) == 1
 
 
+def test_a_needle_may_touch_five_accounts_and_no_more(load: Any, row: Any) -> None:
+    """Its bar counts accounts, whatever share of all they are."""
+    bars = load("bars")
+    assert bars.shortfalls([row("needle", report=report(touched=5))], bars.JUDGED) == []
+    assert any(
+        "accounts is 6" in each for each in bars.shortfalls([row("needle", report=report(touched=6))], bars.JUDGED)
+    )
+
+
 def test_baselines_and_other_scenarios_are_not_judged(load: Any, row: Any) -> None:
     """What others miss is no shortfall of guard's; but a check that judged nothing does not pass."""
     bars = load("bars")
     bad = report(leak=1.0)
-    assert bars.shortfalls([row(), row(who="words", report=bad), row("relay", report=bad)], bars.JUDGED) == []
-    assert bars.shortfalls([row("relay")], bars.JUDGED) == ["nothing was judged"]
+    assert bars.shortfalls([row(), row(who="words", report=bad), row("office", report=bad)], bars.JUDGED) == []
+    assert bars.shortfalls([row("office")], bars.JUDGED) == ["nothing was judged"]
 
 
 def test_a_run_that_failed_is_no_pass(load: Any, row: Any) -> None:
