@@ -35,6 +35,7 @@ from guard.replay.run import Met, Outcome
 from guard.settings import Policy
 
 _STARTS_WITHIN_S = 10.0
+_ANSWERS_WITHIN_S = 120.0
 Carry = Callable[[str, bytes], bytes]
 
 
@@ -60,7 +61,7 @@ class Dealt(Replay):
 
 def through(url: str) -> Carry:
     """Sends every batch and every frame to a server and takes back what it has, as replicas do."""
-    client: Any = redis.Redis.from_url(url)
+    client: Any = redis.Redis.from_url(url, socket_timeout=_ANSWERS_WITHIN_S)
     client.ping()
 
     def carry(kind: str, content: bytes) -> bytes:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -123,12 +123,20 @@ async def meet(replicas: Sequence[Replica]) -> list[Answer]:
     return answers
 
 
-async def ask_all(planned: Sequence[Planned], replicas: Sequence[Replica], seed: int, start: float) -> list[Answer]:
-    """Asks all of it, each of a replica chosen by chance, from the moment ``start`` of ``time.monotonic`` on."""
+async def ask_all(
+    planned: Sequence[Planned],
+    replicas: Sequence[Replica],
+    seed: int,
+    start: float,
+    end: Callable[[], float] = lambda: inf,
+) -> list[Answer]:
+    """Asks all of it that is due before ``end``, each of a replica chosen by chance, from ``start`` on (of ``time.monotonic``)."""
     rng = random.Random(seed)
     asked = []
     for each in planned:
         due = start + each.at
+        if due > end():
+            break
         if (ahead := due - time.monotonic()) > 0:
             await asyncio.sleep(ahead)
         asked.append(asyncio.ensure_future(rng.choice(replicas).ask(each, due)))

@@ -12,7 +12,8 @@ from faults_scenes import Scene
 GUARD = "guard"
 MOST_OVER = {1: 0.05, 4: 0.10}
 MOST_RECOVERY_S = 1.0
-MOST_ADDED_P99_S = 0.050
+MOST_ADDED_P99_S = {True: 0.050, False: 0.100}
+"""Measured alone; beside others, whose servers are on the same cores."""
 MOST_ADDED_HEALTH_S = 0.005
 FEWEST_CALLS = 0.3
 
@@ -112,8 +113,9 @@ def shortfalls(cases: list[Case]) -> list[str]:
     for case in cases:
         if case.limiter != GUARD:
             continue
-        if not case.outcomes:
+        if case.skipped or not case.outcomes:
             missed.append(f"{case.name}: could not be judged: {case.skipped or 'it was not run'}")
+        if not case.outcomes:
             continue
         counts = {what: case.worst(what) for what in ("lost", "errors", "tracebacks", "refused_others")}
         missed += [
@@ -126,22 +128,25 @@ def shortfalls(cases: list[Case]) -> list[str]:
             missed.append(
                 f"{case.name}: {case.worst('over'):.1%} over-admitted; at most {MOST_OVER[case.replicas]:.0%}"
             )
-        if case.scene.name == "kill":
-            recovered = case.worst("recovered_s")
-            if recovered is None or recovered > MOST_RECOVERY_S:
-                took = "never" if recovered is None else f"after {recovered:.2f} s"
-                missed.append(f"{case.name}: recovered {took}; within {MOST_RECOVERY_S:.0f} s is wanted")
-        if case.scene.name == "hang":
-            missed += [f"{case.name}: {words}" for words in _too_slow(case.outcomes)]
+        recovered = case.worst("recovered_s")
+        if recovered is None or recovered > MOST_RECOVERY_S:
+            took = "never" if recovered is None else f"after {recovered:.2f} s"
+            missed.append(f"{case.name}: recovered {took}; within {MOST_RECOVERY_S:.0f} s is wanted")
+        missed += [f"{case.name}: {words}" for words in _too_slow(case.outcomes, case.scene)]
     return missed
 
 
-def _too_slow(outcomes: list[Outcome]) -> list[str]:
-    """By the median run: whatever else the machine does adds to some of them."""
+def _too_slow(outcomes: list[Outcome], scene: Scene) -> list[str]:
+    """By the median run: whatever else the machine does adds to some of them. The health route's times are a few dozen a run,
+    their p99 nearly the longest of them: they are judged of a hang, where they used to stand still."""
+    alone = scene.alone
     words = []
-    if (added_s := median(each.p99_s - each.before_p99_s for each in outcomes)) > MOST_ADDED_P99_S:
-        words.append(f"p99 {added_s * 1000:.0f} ms more; at most {MOST_ADDED_P99_S * 1000:.0f} ms")
-    if median(each.health_p99_s - 2 * each.before_health_p99_s for each in outcomes) > MOST_ADDED_HEALTH_S:
+    if (added_s := median(each.p99_s - each.before_p99_s for each in outcomes)) > MOST_ADDED_P99_S[alone]:
+        words.append(f"p99 {added_s * 1000:.0f} ms more; at most {MOST_ADDED_P99_S[alone] * 1000:.0f} ms")
+    if (
+        scene.name == "hang"
+        and median(each.health_p99_s - 2 * each.before_health_p99_s for each in outcomes) > MOST_ADDED_HEALTH_S
+    ):
         now_s, was_s = (
             median(getattr(each, name) for each in outcomes) for name in ("health_p99_s", "before_health_p99_s")
         )
@@ -149,7 +154,7 @@ def _too_slow(outcomes: list[Outcome]) -> list[str]:
     return words
 
 
-_COLUMNS = ("errors", "lost", "over", "p50", "p99 (was)", "health p99 (was)", "recovered", "others refused")
+_COLUMNS = ("runs", "errors", "lost", "over", "p50", "p99 (was)", "health p99 (was)", "recovered", "others refused")
 
 
 def table(cases: list[Case]) -> str:
@@ -161,6 +166,7 @@ def table(cases: list[Case]) -> str:
             continue
         asked, recovered = case.worst("asked"), case.worst("recovered_s")
         cells = [
+            f"{len(case.outcomes)} {'alone' if case.scene.alone and case.limiter == GUARD else 'beside others'}",
             f"{case.worst('errors')} of {asked}",
             str(case.worst("lost")),
             f"{case.worst('over'):+.1%}",

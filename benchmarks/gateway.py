@@ -3,9 +3,14 @@
     python benchmarks/gateway.py [--quick] [--check] [--json FILE] [--envs DIR] [--only NAME …]
 
 Each gateway (``gateways/*.py``) runs in processes of its own before the same endpoint, LiteLLM in an environment of its own
-that is made on first use; one that isn't there is left out, and the table says so. They take turns in random order, round by
-round. JSON: 16 clients, 4 KB up, 1 KB down. Streams: 32 clients, an event of 200 bytes every 5 ms; a chunk's cost is the
-difference of long and short streams. A figure is the least of the rounds: whatever else a machine does only adds to it.
+that is made on first use; one that isn't there is left out, and the table says so. JSON: 16 clients, 4 KB up, 1 KB down.
+Streams: 32 clients, an event of 200 bytes every 5 ms; a chunk's cost is the difference of a long and a short stream.
+
+CPU is the processes' own time as the kernel counts it. What else runs on the machine still adds to it (caches, the memory's
+bandwidth), to a large program more than to a small one and never evenly, so that neither the least of each nor a quiet moment of
+one says how two compare. In each round all take their turns right after one another, in random order; two are compared within a
+round; a figure is the median of the rounds, and the quarters of the rounds that lie below and above are printed with it. A turn
+lasts until at least so many requests have been answered, and each gateway is warmed up until it answered as many.
 
 Bars that ``--check`` judges, for a request and for a chunk: guard takes at most 1.3 times what a minimal Starlette proxy with
 the same client takes, and at most a fifteenth of LiteLLM's.
@@ -39,10 +44,13 @@ HERE = Path(__file__).resolve().parent
 GUARD, TWIN, GIANT = "guard_serve", "starlette_same_client", "litellm_proxy"
 PACE_S = 0.005
 SHORT, LONG = 10, 70
-LOADS = {"JSON": Load(16, 0), "short": Load(32, SHORT), "long": Load(32, LONG)}
+LOADS = {"JSON": Load(16, 0, 96), "short": Load(32, SHORT, 32), "long": Load(32, LONG, 32)}
+# What is asked of a gateway in one turn: a long stream right after a short one.
+TURNS = (("JSON",), ("short", "long"))
 MOST_TIMES_TWIN = 1.3
 MOST_OF_GIANT = 1 / 15
 START_S = 120.0
+TRIES = 3
 
 
 class Effort(NamedTuple):
@@ -52,7 +60,24 @@ class Effort(NamedTuple):
     budget_s: float
 
 
-QUICK, FULL = Effort(5, 0.25), Effort(15, 1.0)
+QUICK, FULL = Effort(7, 0.25), Effort(15, 1.0)
+
+
+class Spread(NamedTuple):
+    """A quarter of the rounds lies below ``low``, half below ``middle``, a quarter above ``high``."""
+
+    low: float
+    middle: float
+    high: float
+
+
+def spread(figures: list[float]) -> Spread | None:
+    """None: there are none."""
+    if not figures:
+        return None
+    ordered = sorted(figures)
+    last = len(ordered) - 1
+    return Spread(ordered[last // 4], median(ordered), ordered[last - last // 4])
 
 
 @dataclass
@@ -66,18 +91,22 @@ class Peer:
     process: subprocess.Popen[bytes] | None = None
     rounds: dict[str, list[Measured]] = field(default_factory=dict)
 
-    def request_us(self, load: str = "JSON") -> float | None:
-        """CPU microseconds a request; None: not measured."""
-        done = self.rounds.get(load)
-        return min(each.cpu_s / each.requests for each in done) * 1e6 if done else None
+    def requests_us(self, load: str = "JSON") -> list[float]:
+        """CPU microseconds a request, round by round; empty: not measured."""
+        return [each.cpu_s / each.requests * 1e6 for each in self.rounds.get(load, ())]
 
-    def chunk_us(self) -> float | None:
-        """CPU microseconds a chunk; None: not measured."""
-        less, more = self.request_us("short"), self.request_us("long")
-        return None if less is None or more is None else (more - less) / (LONG - SHORT)
+    def chunks_us(self) -> list[float]:
+        """CPU microseconds a chunk, round by round; empty: not measured."""
+        pairs = zip(self.requests_us("short"), self.requests_us("long"), strict=False)
+        return [(long - short) / (LONG - SHORT) for short, long in pairs]
 
     def faults(self) -> int:
         return sum(each.faults for done in self.rounds.values() for each in done)
+
+
+def times(ours: list[float], theirs: list[float]) -> Spread | None:
+    """How many times theirs ours is, round by round; None: one of them was not measured."""
+    return spread([mine / other for mine, other in zip(ours, theirs, strict=False) if other > 0])
 
 
 def find(only: list[str]) -> list[Peer]:
@@ -159,45 +188,76 @@ def endpoint() -> Iterator[str]:
 
 
 async def measure(peers: list[Peer], effort: Effort, seed: int) -> None:
-    """Fills ``rounds``. The first asking of each is for its first-time paths and isn't counted."""
+    """Fills ``rounds``. What each is asked first is for its first-time paths and isn't counted."""
     rng = random.Random(seed)
     for counted in (False, *[True] * effort.rounds):
-        turns = [(peer, name) for peer in peers for name in LOADS if not peer.skipped]
-        for peer, name in rng.sample(turns, len(turns)):
-            if peer.skipped or peer.process is None:
-                continue
+        for loads in TURNS:
+            for peer in rng.sample(peers, len(peers)):
+                await _turn(peer, loads, effort.budget_s, counted=counted)
+
+
+async def _turn(peer: Peer, loads: tuple[str, ...], budget_s: float, *, counted: bool) -> None:
+    for name in loads:
+        if peer.skipped or peer.process is None:
+            return
+        for tries_left in range(TRIES - 1, -1, -1):
             try:
-                async with asyncio.timeout(60):
-                    done = await ask(peer.port, peer.process.pid, LOADS[name], effort.budget_s if counted else 0.1)
+                async with asyncio.timeout(120):
+                    done = await ask(peer.port, peer.process.pid, LOADS[name], budget_s)
             except (OSError, EOFError, TimeoutError) as error:
-                peer.skipped = f"gave up under {name}: {type(error).__name__}"
-                continue
-            if counted:
-                peer.rounds.setdefault(name, []).append(done)
+                # A server hangs up on a client that has to wait too long for the others to be connected.
+                if not tries_left:
+                    peer.skipped = f"gave up under {name}: {type(error).__name__}"
+                    return
+            else:
+                break
+        if counted:
+            peer.rounds.setdefault(name, []).append(done)
 
 
 def table(peers: list[Peer]) -> str:
     """CPU microseconds, and how many times what the minimal proxy takes."""
     base = next((peer for peer in peers if peer.name == TWIN), None)
-    lines = [f"{'CPU of the gateway, µs':<34}{'a request':>22}{'a stream of 10':>22}{'a chunk':>20}{'requests/s':>13}"]
+    lines = [f"{'CPU of the gateway, µs':<34}{'a request':>28}{'a stream of 10':>28}{'a chunk':>26}{'requests/s':>13}"]
     for peer in peers:
         if peer.skipped:
             lines.append(f"{peer.label:<34}  skipped: {peer.skipped}")
             continue
         cells = [
-            _cell(peer.request_us(), base and base.request_us()),
-            _cell(peer.request_us("short"), base and base.request_us("short")),
-            _cell(peer.chunk_us(), base and base.chunk_us()),
+            _cell(peer.requests_us(), base.requests_us() if base else []),
+            _cell(peer.requests_us("short"), base.requests_us("short") if base else []),
+            _cell(peer.chunks_us(), base.chunks_us() if base else []),
         ]
         rate = median(each.requests / each.wall_s for each in peer.rounds["JSON"])
-        lines.append(f"{peer.label:<34}{cells[0]:>22}{cells[1]:>22}{cells[2]:>20}{rate:>13,.0f}")
+        lines.append(f"{peer.label:<34}{cells[0]:>28}{cells[1]:>28}{cells[2]:>26}{rate:>13,.0f}")
     return "\n".join(lines)
 
 
-def _cell(figure: float | None, base: float | None) -> str:
-    if figure is None:
+def _cell(figures: list[float], base: list[float]) -> str:
+    found, compared = spread(figures), times(figures, base)
+    if found is None:
         return "-"
-    return f"{figure:,.1f}" + (f" (× {figure / base:.2f})" if base else "")
+    shown = f"{found.middle:,.1f} [{found.low:,.0f}-{found.high:,.0f}]"
+    return shown + (f" ×{compared.middle:.2f}" if compared else "")
+
+
+def compared(peers: list[Peer]) -> str:
+    """Guard beside its two rivals, within the rounds."""
+    by_name = {peer.name: peer for peer in peers if not peer.skipped}
+    lines = []
+    for rival, most in ((TWIN, MOST_TIMES_TWIN), (GIANT, MOST_OF_GIANT)):
+        for what, figures in (("a request", Peer.requests_us), ("a chunk", Peer.chunks_us)):
+            if GUARD not in by_name or rival not in by_name:
+                continue
+            found = times(figures(by_name[GUARD]), figures(by_name[rival]))
+            if found is None:
+                continue
+            doubt = ", within the spread of the rounds" if found.low <= most < found.high else ""
+            lines.append(
+                f"guard / {by_name[rival].label}, {what}: {found.middle:.3f} [{found.low:.3f}-{found.high:.3f}], "
+                f"bar {most:.3f}{doubt}"
+            )
+    return "\n".join(lines)
 
 
 def shortfalls(peers: list[Peer]) -> list[str]:
@@ -205,14 +265,15 @@ def shortfalls(peers: list[Peer]) -> list[str]:
     by_name = {peer.name: peer for peer in peers if not peer.skipped}
     missed = []
     for number, (rival, most) in enumerate(((TWIN, MOST_TIMES_TWIN), (GIANT, MOST_OF_GIANT)), 1):
-        for what, figure in (("a request", Peer.request_us), ("a chunk", Peer.chunk_us)):
-            ours = figure(by_name[GUARD]) if GUARD in by_name else None
-            theirs = figure(by_name[rival]) if rival in by_name else None
-            if ours is None or theirs is None:
+        for what, figures in (("a request", Peer.requests_us), ("a chunk", Peer.chunks_us)):
+            ours = figures(by_name[GUARD]) if GUARD in by_name else []
+            theirs = figures(by_name[rival]) if rival in by_name else []
+            found = times(ours, theirs)
+            if found is None:
                 missed.append(f"bar {number} ({what}) could not be judged: {GUARD} or {rival} was not measured")
-            elif ours > most * theirs:
+            elif found.middle > most:
                 missed.append(
-                    f"bar {number} ({what}): guard takes {ours / theirs:.3f} times {rival}; at most {most:.3f}"
+                    f"bar {number} ({what}): guard takes {found.middle:.3f} times {rival}; at most {most:.3f}"
                 )
     if GUARD in by_name and by_name[GUARD].faults():
         missed.append(f"guard: {by_name[GUARD].faults()} answers were not what was asked for")
@@ -241,16 +302,17 @@ def main() -> int:
             for peer in peers:
                 stop(peer)
     print(
-        f"{machine()}\n{effort.rounds} rounds of {effort.budget_s} s, the least of them; measured in {took_s:.0f} s\n"
+        f"{machine()}\n{effort.rounds} rounds with turns of {effort.budget_s} s and more, medians [quarters]; "
+        f"measured in {took_s:.0f} s\n"
     )
-    print(table(peers))
+    print(table(peers) + "\n\n" + compared(peers))
     for peer in peers:
         if peer.faults():
             print(f"{peer.label}: {peer.faults()} answers were not what was asked for")
     missed = shortfalls(peers)
     if options.json:
         figures = [
-            {"name": peer.name, "label": peer.label, "skipped": peer.skipped, "request_us": peer.request_us(), "chunk_us": peer.chunk_us(),
+            {"name": peer.name, "label": peer.label, "skipped": peer.skipped, "request_us": peer.requests_us(), "chunk_us": peer.chunks_us(),
              "faults": peer.faults(), "rounds": {name: [each._asdict() for each in done] for name, done in peer.rounds.items()}}
             for peer in peers
         ]  # fmt: skip

@@ -38,6 +38,7 @@ _LONGEST_EXCUSED_BYTES = 64 * 1024
 _LONGEST_INDENTED_BYTES = 8 * 1024
 # The deepest that is shallow, and what stands before what is deeper. A longer text is sought more slowly.
 _SHALLOW = 47
+PLAIN_LEVELS = 3
 _BELOW_SHALLOW = b"\n" + b"  " * _SHALLOW
 _INPUT_STEP_BYTES = 64 * 1024
 _OUTPUT_STEP_BYTES = 256 * 1024
@@ -196,13 +197,14 @@ def _is_shallow(document: JSONObject, max_depth: int) -> bool:
     """
     if max_depth < _SHALLOW:
         return False
-    if _is_plain(document):
+    if is_plain(document):
         return True
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).find(_BELOW_SHALLOW) < 0
 
 
-def _is_plain(document: JSONObject) -> bool:
-    """Whether nothing stands deeper than the fields of objects in a list at the top; it looks no further than needed."""
+def is_plain(document: JSONObject) -> bool:
+    """Whether nothing stands deeper than the fields of objects in a list at the top (``PLAIN_LEVELS``); it looks no further than
+    needed."""
     for value in document.values():
         if type(value) is list:
             for item in value:

@@ -1,6 +1,6 @@
 """Request → traits. The only stage that sees text; only keyed hashes and numbers leave it.
 
-Specification, version 2 (so that a faster implementation can replace this one bit for bit):
+Specification, version 3 (so that a faster implementation can replace this one bit for bit):
 
 * facets are keyed 64-bit hashes (``hashing.py``) of: the system prompt as it stands (kind ``system``), the tool list as
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
@@ -10,8 +10,12 @@ Specification, version 2 (so that a faster implementation can replace this one b
   shingles (kind ``shingle``), ``opening`` and ``closing`` of its sketch (``sketch.py``), its gist. ``slot`` is the keyed hash of its
   folded text in UTF-8, without the ASCII characters that are neither letters nor digits, A to Z in lower case: all of it, and 0 if
   empty.
-  The two lowest shingles of the system prompt, made plain, are of kind ``shingle`` too: a template that moves from one place to the
-  other stays the same. So a conversation that grows costs only its new part, and an exchange has at most sixteen facets.
+  The two lowest shingles of the system prompt, made plain, are of kind ``shingle`` too, and so are those of all other text (tool
+  descriptions, schemas, …) joined by U+000A, from 100 bytes of ``letters`` on: a template that moves to another place stays the same.
+* what stands in each of these three texts and in another account's as well (the traits of ``passages.py``) is of kind ``shingle`` too: of the
+  new text where its sketch has passages or its ``letters`` are longer than a sketch looks at; of the others beyond ``LONG_BYTES``, and as of
+  when they were met first. So a conversation that grows costs only its new part, and an exchange has at most eighteen facets, and eight
+  passages more for each text that is long.
 * readings are those of the content signals, rounded to 4 decimals, readings of 0 left out, by name: the higher of what they read
   in the standing text (system prompt, tool descriptions and other text) and in the new one (with the model's last turn, if the past
   is known), both folded.
@@ -31,20 +35,24 @@ from typing import Any, NamedTuple
 from guard.contracts import Signal
 from guard.errors import ExchangeLogError
 from guard.hashing import HashKey
-from guard.plain import View, folded, view
+from guard.passages import Passages
+from guard.plain import View, folded, view, written
 from guard.recent import Recent
 from guard.samples import GIST
-from guard.sketch import Sketch, Sketcher
+from guard.sketch import HEAD_BYTES, LONG_BYTES, TAIL_BYTES, Sketch, Sketcher
 from guard.talk import NO_TALK, Talk, prefix, sealed_prefixes
 from guard.types import Ask, Facet, Features, Turn
 
-VERSION = 2
+VERSION = 3
 MEDIA_TOKENS = 1_000
 _MOST_KNOWN = 2_048
 _MOST_TALKS = 65_536
 _LONGEST_KNOWN = 2_048
 _MOST_SEALED = 8
 _SYSTEM_SHINGLES = 2
+_FEWEST_LETTERS = 100
+# Up to here a sketch holds all passages of a text.
+_WHOLE_BYTES = HEAD_BYTES + TAIL_BYTES
 # Fewer sketches cost less one by one.
 _FEWEST_TOGETHER = 4
 _SIGNS = bytes(c for c in range(128) if not chr(c).isalnum())
@@ -72,12 +80,13 @@ class _Standing(NamedTuple):
 class Fingerprinter:
     """Turns an ``Ask`` into ``Features`` under one hashing key. Of the texts it has met it remembers keyed hashes only."""
 
-    __slots__ = ("_key", "_known", "_signals", "_sketcher", "_standing", "_talks")
+    __slots__ = ("_key", "_known", "_passages", "_signals", "_sketcher", "_standing", "_talks")
 
     def __init__(self, key: HashKey, signals: Iterable[Signal]) -> None:
         self._key = key
         self._signals = tuple((signal.name, signal.read) for signal in sorted(signals, key=lambda signal: signal.name))
         self._sketcher = Sketcher(key.sketch_secret)
+        self._passages = Passages()
         self._standing: Recent[int, _Standing] = Recent(_MOST_KNOWN)
         self._talks: Recent[int, bool] = Recent(_MOST_TALKS)
         # Parameters and stacks repeat from request to request; neither is anybody's text.
@@ -108,7 +117,7 @@ class Fingerprinter:
         standing: Readings = {}
         texts = [system] if system else []
         if system:
-            prompt = self._prompt(ask, system)
+            prompt = self._prompt(ask, system, account)
             facets += prompt.facets
             standing = prompt.readings
         if tools:
@@ -120,13 +129,17 @@ class Fingerprinter:
         texts += [turn[1] for turn in turns]
         if ask.texts:
             texts += ask.texts
-            standing = _higher(standing, self._other(ask, "\n".join(ask.texts)))
+            other = self._other(ask, "\n".join(ask.texts), account)
+            facets += other.facets
+            standing = _higher(standing, other.readings)
         data = new.folded.encode()
         said = data.translate(_LOWER, _SIGNS)
         facets += _facets("shingle", sketch.shingles)
         if sketch.opening:
             facets += _facets("opening", (sketch.opening,))
             facets += _facets("closing", (sketch.closing,))
+        if sketch.passages or len(new.letters) > _WHOLE_BYTES:
+            facets += self._shared(new, account, sketch.passages)
         if past < since:
             data = "\n".join([folded(turn[1]) for turn in turns[past:since]]).encode() + b"\n" + data
         readings = self._read(ask, data)
@@ -193,26 +206,41 @@ class Fingerprinter:
         """The hashes of signatures in both ways in which logs may name them."""
         return tuple([self._key.answer(0, one) for text in texts[-_MOST_SEALED:] for one in sealed_prefixes(text)])
 
-    def _prompt(self, ask: Ask, system: str) -> _Standing:
+    def _prompt(self, ask: Ask, system: str, account: str) -> _Standing:
         """What a system prompt comes to."""
         value = self._key.facet("system", system.encode())
         known = self._standing.get(value)
         if known is None:
-            prompt, letters = view(system)
-            shingles = self._sketcher.shingles(letters, _SYSTEM_SHINGLES)
-            facets = (Facet("system", value), *_facets("shingle", shingles))
-            known = _Standing(facets, self._read(ask, prompt.encode()))
+            known = self._stands(ask, view(system), account, Facet("system", value))
             self._standing.put(value, known)
         return known
 
-    def _other(self, ask: Ask, text: str) -> Readings:
-        """What text outside system prompt and conversation reads."""
+    def _other(self, ask: Ask, text: str, account: str) -> _Standing:
+        """What text outside system prompt and conversation comes to."""
         value = self._key.facet("texts", text.encode())
         known = self._standing.get(value)
         if known is None:
-            known = _Standing((), self._read(ask, folded(text).encode()))
+            new = view(text)
+            if len(new.letters) < _FEWEST_LETTERS:
+                # The name of a format or a stop sequence is no template.
+                known = _Standing((), self._read(ask, new.folded.encode()))
+            else:
+                known = self._stands(ask, new, account)
             self._standing.put(value, known)
-        return known.readings
+        return known
+
+    def _stands(self, ask: Ask, new: View, account: str, *whole: Facet) -> _Standing:
+        """What is remembered of a text that comes again with every request."""
+        facets = [*whole, *_facets("shingle", self._sketcher.shingles(new.letters, _SYSTEM_SHINGLES))]
+        if len(new.letters) > LONG_BYTES:
+            facets += self._shared(new, account)
+        return _Standing(tuple(facets), self._read(ask, new.folded.encode()))
+
+    def _shared(self, new: View, account: str, passages: bytes = b"") -> list[Facet]:
+        """The passages that a text has in common with other accounts' texts. ``passages``: its own, unless it was cut."""
+        if not passages or len(new.letters) > _WHOLE_BYTES:
+            passages = self._sketcher.passages(written(new.folded))
+        return _facets("shingle", self._passages.met(passages, account)) if passages else []
 
     def _read(self, ask: Ask, text: bytes) -> Readings:
         readings = {}

@@ -32,6 +32,31 @@ def camel(body: Mapping[str, Any]) -> JSONObject:
     return named
 
 
+def last_said(contents: Any) -> str | None:
+    """The text of the model's last answer in a conversation, as a client sends it back, without thoughts and calls: the SDK keeps each
+    piece of a streamed one as a content of its own. None: there is none."""
+    said: list[str] = []
+    met = False
+    for content in reversed(contents if type(contents) is list else [contents]):
+        role = content.get("role") if type(content) is dict else None
+        if type(role) is str and role.strip().lower() == "model":
+            met = True
+            said[:0] = spoken(content)
+        elif met:
+            break
+    return "".join(said) if met else None
+
+
+def spoken(content: JSONObject) -> list[str]:
+    """The texts of a content that the model says, thoughts left out."""
+    parts = content.get("parts")
+    return [
+        part["text"]
+        for part in (parts if type(parts) is list else [parts])
+        if type(part) is dict and type(part.get("text")) is str and part.get("thought") is not True
+    ]
+
+
 class Contents:
     """Gathers contents: ``system`` and ``turns`` as ``Ask`` has them, ``texts`` beside them, and ``media``."""
 
@@ -127,4 +152,4 @@ class Contents:
         collect({key: inner for key, inner in blob.items() if key not in ("data", "mimeType")}, said)
 
 
-__all__ = ["MOST_CONTENTS", "Contents", "camel"]
+__all__ = ["MOST_CONTENTS", "Contents", "camel", "last_said", "spoken"]

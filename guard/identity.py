@@ -61,6 +61,8 @@ class Identities:
         self._former = former
         self._carry = carry
         self._carried: Recent[str, str] = Recent(policy.state.max_accounts)
+        self.tell: Callable[[str], None] | None = None
+        """Told of every credential that the app has vouched for here, where other replicas are to know it."""
         most = policy.state.max_accounts
         self.counts: Counter[str] = Counter()
         self._accepted = Keys(most)
@@ -157,7 +159,14 @@ class Identities:
         if account.status != "provisional" or not 200 <= status < 300:
             return False
         self._accepted.add(account.key)
+        if self.tell is not None:
+            self.tell(account.key)
         return True
+
+    def learn(self, account: str) -> None:
+        """The app has vouched for a credential at another replica."""
+        if self._describe is None:  # else it is the operator's callable that names whom it knows
+            self._accepted.add(account)
 
     def erase(self, account: str) -> int:
         """Forgets that a credential was accepted, and what ``describe`` said of the account; how many things were forgotten."""

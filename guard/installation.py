@@ -114,7 +114,7 @@ class Installation:
             self._warnings.extend(self.saving.warnings)
         else:
             self._warnings.append(_NO_STATE if self.remote is None else _NO_STATE_BUT_STORE)
-        self.fleet = fleet_of(self.guard, in_force.state, clock)
+        self.fleet = fleet_of(self.guard, in_force.state, clock, found.former)
         """The other replicas; None: there are none."""
         self.control = Control(
             self.guard if self.fleet is None else self.fleet.voice,

@@ -7,7 +7,7 @@ however often one looks (Ville's inequality), which a ratio at fitted parameters
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log
+from math import exp, lgamma, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ def log_mean(nats: Sequence[float]) -> float:
     """The log of the mean of the likelihoods whose logs these are."""
     top = max(nats)
     return top + log(sum([exp(one - top) for one in nats]) / len(nats))
+
+
+def beta_binomial(k: int, n: int, a: float, b: float) -> float:
+    """The log-likelihood of k of n, but for the binomial coefficient, where shares are spread as Beta(a, b)."""
+    return lgamma(k + a) + lgamma(n - k + b) - lgamma(n + a + b) - lgamma(a) - lgamma(b) + lgamma(a + b)
 
 
 def beginnings(sample: Sample) -> NDArray[np.int64] | None:

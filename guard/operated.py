@@ -66,6 +66,8 @@ class Operated:
         self._references = References(key, start)
         self._on_fault = on_fault
         self.words = Words(policy, key)
+        self.carried: Callable[[str, str], None] | None = None
+        """Told of every account that goes on under another name, where other replicas are to know it."""
         self.identities = Identities(policy, key, former, self._carry)
         self.unions = Unions(policy.state.max_accounts)
         self.region = Regions(policy, start)
@@ -105,6 +107,8 @@ class Operated:
         if kind == "account":
             self._scoring.carry(former, name)
             self.recognition.accounts.carry(former, name)
+            if self.carried is not None:
+                self.carried(former, name)
 
     def set_mode(self, mode: str, until: float, now: float) -> None:
         """Overrides the policy's mode until then (0: until it is set again; ``"policy"`` ends it)."""

@@ -36,6 +36,8 @@ from guard.unjudged import UNREAD, faulty, no_dialect
 
 ADMITTED = Admission(True)
 SUSPECTED = frozenset(BANDS[2:])
+# Makes a named tuple of a tuple, without the two calls that its constructor costs.
+_made = tuple.__new__
 Reserve = Callable[[Sequence[Bill], Slots, float], Awaitable[Outcome]]
 
 
@@ -136,7 +138,7 @@ class Guard(Operated):
             assessment = self._scoring.neutral
         block = self.words.block(account, now)
         if block is None:
-            judgement = compiled.judge.judge(View(exchange, assessment, now, granted, self._replayed))
+            judgement = compiled.judge.judge(_made(View, (exchange, assessment, now, granted, self._replayed)))
         else:
             judgement = Judgement("refuse", "block", reasons=("block",))
         action, rule, public, reasons, shadow, options, wait_s = judgement

@@ -126,6 +126,10 @@ class Scoring:
         self._present = tuple(weights.signals[name][0] for name in self._names)
         self._absent = tuple(weights.signals[name][1] for name in self._names)
         self._caps = tuple(weights.caps[group] for group in self._groups)
+        self._told = tuple(
+            (name, group, f" of at most {cap:.1f} nats from this account's recent exchanges")
+            for name, group, cap in zip(self._names, self._groups, self._caps, strict=True)
+        )
         self._group_caps = tuple(
             (weights.caps[g], tuple(i for i, h in enumerate(self._groups) if h == g)) for g in sorted(set(self._groups))
         )
@@ -308,14 +312,11 @@ class Scoring:
         if max(evidence) < _NIL:
             return ()
         return tuple(
-            Evidence(
-                name,
-                group,
-                round(nats, 4),
-                f"{nats:.1f} of at most {cap:.1f} nats from this account's recent exchanges",
-            )
-            for name, group, nats, cap in zip(self._names, self._groups, evidence, self._caps, strict=True)
-            if nats >= _NIL
+            [
+                Evidence(name, group, round(nats, 4), f"{nats:.1f}{of_most}")
+                for (name, group, of_most), nats in zip(self._told, evidence, strict=True)
+                if nats >= _NIL
+            ]
         )
 
 

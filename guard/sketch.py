@@ -1,17 +1,21 @@
 """Traits of a text that survive when slots, some words, greetings and closings change. Keyed: nobody without the key can aim.
 
-Specification, version 1 (a faster implementation can replace this one bit for bit):
+Specification, version 2 (a faster implementation can replace this one bit for bit):
 
-* Input are the ``letters`` of a text made plain (``plain``): its words in UTF-8. Any run of spaces counts as one, any run of
-  zeros as one; a space stands before each word, also the first one, and none at the end.
+* Input are the ``letters`` of a text made plain (``plain``): its words in UTF-8. Any run of one byte counts as one such
+  byte, so doubled letters are none; a space stands before each word, also the first one, and none at the end.
 * Longer than ``HEAD_BYTES + TAIL_BYTES`` it is cut to its first ``HEAD_BYTES`` and last ``TAIL_BYTES`` bytes with a space between
-  (where two or three spaces meet there they count as one).
+  (where two or three spaces meet there they count as one), for all but the passages.
 * The hash of the bytes b₀…bₙ of words i to j, each with the space before it, is h = Σ bₖ·rᵏ mod 2⁶⁴ with r, odd, from the key (Karp
   and Rabin 1987), mixed: h ^= h ≫ 32, h *= 0xFF51AFD7ED558CCD, h ^= h ≫ 32.
 * *Shingles* are three words in a row (a text of fewer words is one shingle). Of each third of the text (the shingles that begin
   in the first ``FIRST_BYTES`` bytes; of the others those in the last ``LAST_BYTES``, and those between) the lowest few different
   hashes are kept, in order (bottom-k sketch, Broder 1997): what is fixed in a template comes up again and again, whatever stands
   round it. ``HEAD_KEPT``, ``MIDDLE_KEPT``, ``TAIL_KEPT`` say how many. Among the lowest 4·k that repeat each other there may be fewer.
+  Of a text of more than ``LONG_BYTES`` none are kept from the middle: two of so many seldom are the template's.
+* *Passages* are six words in a row: p = s + 3·t mod 2⁶⁴, s and t being the hashes of the first and of the last three. Those that lie below
+  2⁶⁴ / ``PASSED`` are kept, in the order of the text, of a text of more than ``LONG_BYTES`` and of one that was cut (``passages.py`` says
+  what for).
 * *Opening* and *closing* stand for the first and last four words: 3·s + t mod 2⁶⁴, s and t being the hashes of the first (last) two
   shingles in the order of the text. A text of fewer than four words has neither.
 * The *gist* is a random projection (Charikar 2002): bit (d div 4) + 16·(d mod 4) of a word's hash says whether the word counts + 1
@@ -31,20 +35,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.plain import squeezed
 from guard.samples import GIST
 
-HEAD_BYTES = 1_600
+HEAD_BYTES = 3_200
 TAIL_BYTES = 800
 HEAD_KEPT, MIDDLE_KEPT, TAIL_KEPT = 4, 2, 2
 FIRST_BYTES = 400
 LAST_BYTES = 200
+LONG_BYTES = 1_000
+PASSED = 8
 SHINGLE_WORDS = 3
 _AFFIX_WORDS = 4
-# Up to here bytes are squeezed faster one by one.
-_SHORT_BYTES = 500
 _LONGEST = HEAD_BYTES + TAIL_BYTES + 2
 _MASK = (1 << 64) - 1
+_LOW = np.uint64((1 << 64) // PASSED)
+_THREE = np.uint64(3)
 _HALF, _MIXER = np.uint64(32), np.uint64(0xFF51AFD7ED558CCD)
 _SPACE = np.frombuffer(b" ", np.uint8)
 # Bits 0, 16, 32 and 48 of a hash shifted by 0 to 7 places: each is summed up in sixteen bits of its own.
@@ -63,6 +68,8 @@ class Sketch(NamedTuple):
     closing: int
     gist: bytes
     """GIST signed bytes; all zero for a text without words."""
+    passages: bytes = b""
+    """Of a text longer than ``LONG_BYTES``, eight bytes each, as the machine orders them. Of one that was cut ``Sketcher.passages`` are all."""
 
 
 EMPTY = Sketch((), 0, 0, bytes(GIST))
@@ -71,17 +78,13 @@ EMPTY = Sketch((), 0, 0, bytes(GIST))
 class Sketcher:
     """Makes sketches under one key. ``secret``: any bytes that nobody else knows."""
 
-    __slots__ = ("_inverses", "_powers")
+    __slots__ = ("_base", "_inverse", "_inverses", "_powers")
 
     def __init__(self, secret: bytes) -> None:
         base = int.from_bytes(blake2b(secret, digest_size=8, person=b"sketch base").digest(), "little") | 1
         inverse = pow(base, -1, 1 << 64)
-        powers, inverses = [1], [1]
-        for _ in range(_LONGEST):
-            powers.append(powers[-1] * base & _MASK)
-            inverses.append(inverses[-1] * inverse & _MASK)
-        self._powers = np.array(powers, np.uint64)
-        self._inverses = np.array(inverses, np.uint64)
+        self._base, self._inverse = base, inverse
+        self._powers, self._inverses = _powers(base, _LONGEST), _powers(inverse, _LONGEST)
 
     def sketch(self, letters: bytes) -> Sketch:
         """The sketch of a text by its ``letters``."""
@@ -94,15 +97,19 @@ class Sketcher:
             opening = 3 * first + second & _MASK
             first, second = shingles[-2:].tolist()
             closing = 3 * first + second & _MASK
+        passages = b""
         if size <= FIRST_BYTES:
             kept = _lowest(shingles, HEAD_KEPT)
         else:
             head, tail = starts.searchsorted((FIRST_BYTES, max(FIRST_BYTES, size - LAST_BYTES))).tolist()
+            if size > LONG_BYTES:
+                passages = _passages(shingles)
             kept = _lowest(shingles[:head], HEAD_KEPT)
-            kept += _lowest(shingles[head:tail], MIDDLE_KEPT)
+            if size <= LONG_BYTES:
+                kept += _lowest(shingles[head:tail], MIDDLE_KEPT)
             kept += _lowest(shingles[tail:], TAIL_KEPT)
             kept = list(dict.fromkeys(kept))
-        return Sketch(tuple(kept), opening, closing, _gist(words))
+        return Sketch(tuple(kept), opening, closing, _gist(words), passages)
 
     def sketches(self, texts: Sequence[bytes]) -> list[Sketch]:
         """The sketches of many texts by their ``letters``: what ``sketch`` makes of each, in a third of the time.
@@ -149,30 +156,46 @@ class Sketcher:
         gists = _gists(words, first, counts)
         bounds = zip(begin.tolist(), heads.tolist(), tails.tolist(), end.tolist(), strict=True)
         for n, ((i, _), (start, head, tail, stop)) in enumerate(zip(said, bounds, strict=True)):
+            passages = _passages(shingles[start:stop]) if sizes[n] > LONG_BYTES else b""
             kept = _lowest(shingles[start:head], HEAD_KEPT)
             if head < stop:
-                kept += _lowest(shingles[head:tail], MIDDLE_KEPT)
+                if sizes[n] <= LONG_BYTES:
+                    kept += _lowest(shingles[head:tail], MIDDLE_KEPT)
                 kept += _lowest(shingles[tail:stop], TAIL_KEPT)
                 kept = list(dict.fromkeys(kept))
             opening = closing = 0
             if stop - start > _AFFIX_WORDS - SHINGLE_WORDS:
                 opening, closing = openings[n], closings[n]
-            found[i] = Sketch(tuple(kept), opening, closing, gists[n * GIST : (n + 1) * GIST])
+            found[i] = Sketch(tuple(kept), opening, closing, gists[n * GIST : (n + 1) * GIST], passages)
         return found
 
     def shingles(self, letters: bytes, kept: int) -> tuple[int, ...]:
         """The ``kept`` lowest shingles of a whole text: a system prompt's."""
         return tuple(_lowest(self._hashed(letters)[1], kept))
 
+    def passages(self, letters: bytes) -> bytes:
+        """Those of a whole text, however long it is."""
+        text = _squeezed(np.frombuffer(b" " + letters.strip(), np.uint8))
+        size = len(text)
+        starts = (text == _SPACE).nonzero()[0]
+        if len(starts) < 2 * SHINGLE_WORDS:
+            return b""
+        if size > len(self._powers):
+            longest = 1 << size.bit_length()
+            self._powers, self._inverses = _powers(self._base, longest), _powers(self._inverse, longest)
+        sums = np.add.reduceat(self._powers[:size] * text, starts)
+        shingles = (sums[:-2] + sums[1:-1] + sums[2:]) * self._inverses[starts[:-2]]
+        shingles ^= shingles >> _HALF
+        shingles *= _MIXER
+        shingles ^= shingles >> _HALF
+        return _passages(shingles)
+
     def _hashed(self, letters: bytes) -> tuple[Hashes, Hashes, int, NDArray[np.int64]]:
         """Hashes of words and of shingles, how many bytes the text has, and where its shingles begin."""
-        short = len(letters) <= _SHORT_BYTES
-        letters = b" " + (squeezed(letters) if short else letters.strip())
+        letters = b" " + letters.strip()
         if len(letters) == 1:
             return _NOTHING
-        text = np.frombuffer(letters, np.uint8)
-        if not short:
-            text = _squeezed(text)
+        text = _squeezed(np.frombuffer(letters, np.uint8))
         size = len(text)
         if size > HEAD_BYTES + TAIL_BYTES:
             text = _squeezed(np.concatenate((text[:HEAD_BYTES], _SPACE, text[-TAIL_BYTES:])))
@@ -225,14 +248,25 @@ _NOTHING = np.empty(0, np.uint64), np.empty(0, np.uint64), 0, np.empty(0, np.int
 
 
 def _squeezed(text: Letters) -> Letters:
-    """Runs of spaces and of zeros as one."""
+    """Runs of a byte as one."""
     kept = np.empty(len(text), np.bool_)
     kept[0] = True
-    rest = kept[1:]
-    np.not_equal(text[1:], text[:-1], out=rest)
-    # Of what may follow its like only the space and the zero are no letters.
-    rest |= text[1:] > 48
+    np.not_equal(text[1:], text[:-1], out=kept[1:])
     return text[kept]
+
+
+def _powers(base: int, most: int) -> Hashes:
+    """base⁰ … baseⁿ mod 2⁶⁴, n being ``most``."""
+    row = np.full(most + 1, base, np.uint64)
+    row[0] = 1
+    return np.multiply.accumulate(row)
+
+
+def _passages(shingles: Hashes) -> bytes:
+    """Of the shingles of a text in its order."""
+    passages = shingles[SHINGLE_WORDS:] * _THREE
+    passages += shingles[:-SHINGLE_WORDS]
+    return passages[passages < _LOW].tobytes()
 
 
 def _lowest(hashes: Hashes, kept: int) -> list[int]:

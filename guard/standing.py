@@ -16,3 +16,8 @@ def standing(since: float, now: float, *, verified: bool) -> float:
     age = (now - since) / MATURE_S
     half = 0.5 if age >= 1.0 else 0.5 * age if age > 0.0 else 0.0
     return half + half if verified else half
+
+
+def stands(since: float, now: float, *, verified: bool) -> bool:
+    """Whether that is ``STANDING`` or more, in half the time."""
+    return (now - since) / MATURE_S >= (0.5 if verified else 1.0)

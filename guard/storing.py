@@ -10,6 +10,7 @@ from guard.clock import Clock
 from guard.contracts import Remote, Store
 from guard.errors import StateError
 from guard.fleet.fleet import Fleet
+from guard.hashing import HashKey
 from guard.pipeline import Guard
 from guard.registry import discover, nearest
 from guard.settings import State
@@ -56,11 +57,11 @@ def store_of(state: State, environ: Mapping[str, str] | None = None) -> Store:
     return made
 
 
-def fleet_of(guard: Guard, state: State, clock: Clock) -> Fleet | None:
+def fleet_of(guard: Guard, state: State, clock: Clock, former: HashKey | None = None) -> Fleet | None:
     """What the replicas on the policy's store tell each other; None: the store is this process's own."""
     url = url_of(state.store)
     if not isinstance(guard.store, Remote) or url.partition("://")[0] in {"", _MEMORY}:
         return None
     from guard.remote.link import Link  # noqa: PLC0415 - the client of a store, only where there is one
 
-    return Fleet(guard, Link(url), clock)
+    return Fleet(guard, Link(url), clock, former=former)

@@ -2,103 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-import socket
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import httpx
 import pytest
-import uvicorn
 
-from guard.asking import Deciding, deciding
-from guard.clock import ManualClock
+from guard.asking import deciding
 from guard.config import load
 from guard.errors import InstallError
-from tests.attacks.wire import ASK as ASKED
-from tests.patience import until
+from tests.deciding import ASK, CHAT, JSON, NGINX, POLICY, TRAEFIK, Served, serve
 
+__all__ = ["serve"]
 pytestmark = pytest.mark.uvicorn
-
-CHAT = "/v1/chat/completions"
-POLICY = """
-version = 1
-mode = "enforce"
-[trust]
-hops = ["127.0.0.1/32"]
-address = "x-forwarded-for"
-country = "x-country"
-[identity]
-describe = "guard.demo.accounts:describe"
-[body]
-max_bytes = "64 KiB"
-[[limit]]
-id = "few"
-per = ["account"]
-requests = "3/minute"
-concurrent = 2
-[[rule]]
-id = "embargo"
-when = { country = ["KP"] }
-action = "refuse"
-"""
-NGINX = {"x-original-method": "POST", "x-original-uri": CHAT, "content-type": "application/json"}
-TRAEFIK = {"x-forwarded-method": "POST", "x-forwarded-uri": CHAT, "content-type": "application/json"}
-JSON = {"content-type": "application/json"}
-PATIENCE_S = 20.0
-ASK = json.dumps(ASKED).encode()
-
-
-class Served:
-    """A decision endpoint on a real server, and its clock."""
-
-    def __init__(self, policy: str = POLICY, *, rewrites: bool = False, **options: Any) -> None:
-        self.clock = ManualClock(1_800_000_000.0)
-        self.app: Deciding = deciding(load(policy), self.clock, **options)
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.port = listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(
-            self.app, log_level="warning", lifespan="on", proxy_headers=rewrites, timeout_graceful_shutdown=2
-        )
-        self._server, self._listener = uvicorn.Server(config), listener
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, daemon=True)
-        self._thread.start()
-        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
-
-    def nginx(self, key: str = "", **more: str) -> httpx.Response:
-        named = {"authorization": f"Bearer {key}"} if key else {}
-        return self.http.get(
-            "/decide/nginx", headers={**NGINX, **named, **{k.replace("_", "-"): v for k, v in more.items()}}
-        )
-
-    def settle(self, reference: str, **told: Any) -> int:
-        return self.http.post("/settle", json={"reference": reference, "status": 200, **told}).status_code
-
-    def close(self) -> None:
-        self.http.close()
-        self._server.should_exit = True
-        self._thread.join(PATIENCE_S)
-        self._listener.close()
-        assert not self._thread.is_alive()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
-    made: list[Served] = []
-
-    def start(*parts: Any, **options: Any) -> Served:
-        made.append(Served(*parts, **options))
-        return made[-1]
-
-    yield start
-    for served in made:
-        served.close()
 
 
 # -- each kind of gateway ----------------------------------------------------------------------------------------------
@@ -334,44 +249,3 @@ def test_a_policy_without_hops_is_refused() -> None:
     """Nobody could ask."""
     with pytest.raises(InstallError, match=r"\[trust\] hops"):
         deciding(load('version = 1\nmode = "observe"\n'))
-
-
-# -- a real nginx ------------------------------------------------------------------------------------------------------
-
-
-def test_behind_a_real_nginx(serve: Callable[..., Served], tmp_path: Path) -> None:
-    """The example's configuration: what is allowed reaches the app, what is over the limit is 429 with how long to wait."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if nginx is None:
-        pytest.skip("needs nginx")
-    served = serve(settles=False)
-    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
-        port, app_port = free.getsockname()[1], other.getsockname()[1]
-    example = Path(__file__).resolve().parents[1] / "examples" / "nginx-ask.conf"
-    text = example.read_text(encoding="utf-8").replace("127.0.0.1:8090", f"127.0.0.1:{served.port}")
-    text = text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("127.0.0.1:8000", f"127.0.0.1:{app_port}")
-    text += f"server {{ listen 127.0.0.1:{app_port}; location / {{ return 200 'the app'; }} }}\n"
-    (tmp_path / "ask.conf").write_text(text)
-    temporary = " ".join(
-        f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = f"daemon off; master_process off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{ }} "
-    (tmp_path / "nginx.conf").write_text(f"{main}http {{ access_log off; {temporary} include {tmp_path}/ask.conf; }}")
-    running = subprocess.Popen([nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
-    try:
-        answers: list[httpx.Response] = []
-
-        def answered() -> bool:
-            assert running.poll() is None, (tmp_path / "error.log").read_text()
-            with contextlib.suppress(httpx.ConnectError):
-                answers.append(httpx.post(f"http://127.0.0.1:{port}{CHAT}", content=ASK, headers=JSON))
-            return bool(answers)
-
-        until(answered)
-        answers += [httpx.post(f"http://127.0.0.1:{port}{CHAT}", content=ASK, headers=JSON) for _ in range(3)]
-    finally:
-        running.terminate()
-        running.wait(PATIENCE_S)
-    assert [one.status_code for one in answers] == [200, 200, 200, 429]
-    assert answers[-1].headers["retry-after"]
-    assert json.loads(answers[-1].text)["error"]["reference"]

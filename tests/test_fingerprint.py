@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations, product
+from random import Random
 
 import orjson
 import pytest
@@ -80,11 +81,51 @@ def test_a_short_turn_has_no_opening_and_no_closing() -> None:
     assert [kind for kind, _ in features(asking("good morning"), stack=b"").facets] == ["shingle"]
 
 
-def test_at_most_sixteen_facets() -> None:
-    """However long a request is, it has no more than sixteen traits."""
+def test_at_most_eighteen_facets() -> None:
+    """However long a request is, it has no more than eighteen traits, and eight more for each text of which others show as much."""
     long = " ".join(f"word{'abcdefgh'[i % 8]}{'ijklmnop'[i % 7]}{chr(97 + i % 23)}" for i in range(3_000))
 
-    assert len(features(replace(ASK, system=long, turns=(Turn("user", long[::-1]),))).facets) <= 16
+    one = fingerprinter()
+    whole = replace(ASK, system=long, texts=(long[9_000:],), turns=(Turn("user", long[::-1]),))
+    again = replace(whole, system=f"{long}.", texts=(f"{long[9_000:]}.",))
+
+    assert len(one.features(whole, b"accept", "a" * 32).facets) <= 18
+    assert 18 < len(one.features(again, b"accept", "b" * 32).facets) <= 18 + 3 * 8
+
+
+def test_a_template_within_filler_is_found_by_what_accounts_share() -> None:
+    """Before and behind it stands what nobody else says: from the second account on some traits are the template's, wherever it
+    stands and however long the filler is."""
+    dice = Random(7)
+
+    def filler(words: int) -> str:
+        return " ".join(["".join(dice.choices("abcdefgh", k=6)) for _ in range(words)])
+
+    template = (
+        TEMPLATE.format("which bird lays the smallest egg and why")
+        + " Write down what you rule out, in order, and why."
+    )
+    for words in (90, 300, 3_000, 9_000):
+        one = fingerprinter()
+        placed = [f"{filler(words)}\n{template}\n{filler(words)}" for _ in range(6)]
+        asked = [asking(text) for text in placed[:3]]
+        asked += [asking("hello", system=placed[3]), replace(asking("hello"), texts=(placed[4],)), asking(placed[5])]
+        found = [set(one.features(ask, b"", f"{n}" * 32).facets) for n, ask in enumerate(asked)]
+
+        assert not found[0] & found[1]
+        assert set.intersection(*found[1:]), words
+
+
+def test_padding_of_blanks_and_signs_hides_nothing() -> None:
+    """However many characters that are no words stand round it, a text has the traits of its words."""
+    text = " ".join(TEMPLATE.format(puzzle) for puzzle in ("which bird lays the smallest egg", "why do rivers bend"))
+    one = fingerprinter()
+    one.features(asking(f"{text} {text} {text}"), b"", "a" * 32)
+    for n, sign in enumerate((" ", "\n", ".", "-*")):
+        padded = [sign * size + text + sign * size for size in (4_001, 9_999)]
+        found = [set(one.features(asking(said), b"", f"{n}{i}" * 16).facets) for i, said in enumerate(padded)]
+
+        assert found[0] & found[1]
 
 
 def test_hashes_depend_on_the_key() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from guard.dialects import anthropic_messages, openai_chat, openai_responses
+from guard.dialects import anthropic_messages, gemini, openai_chat, openai_responses
 from guard.heard import MOST_BYTES, Heard, brought, last_said, visible
 from guard.stream import AnswerMeter
 from guard.talk import prefix
@@ -18,6 +18,7 @@ PIECES = [TEXT[at : at + 5] for at in range(0, len(TEXT), 5)]
 CHAT: Any = openai_chat.PLUGIN()
 MESSAGES: Any = anthropic_messages.PLUGIN()
 RESPONSES: Any = openai_responses.PLUGIN()
+GEMINI: Any = gemini.PLUGIN()
 
 
 def chat_events() -> list[dict[str, Any]]:
@@ -41,6 +42,15 @@ def response_events() -> list[dict[str, Any]]:
     return [{"type": "response.output_item.done", "item": sealed}, *said]
 
 
+def gemini_events() -> list[dict[str, Any]]:
+    def piece(index: int, **part: Any) -> dict[str, Any]:
+        return {"candidates": [{"index": index, "content": {"role": "model", "parts": [part]}}]}
+
+    said = [piece(0, text=p) for p in PIECES]
+    call = piece(0, functionCall={"name": "n", "args": {"a": "b"}})
+    return [piece(0, text="let me see", thought=True), *said, piece(1, text="another"), call]
+
+
 def heard(dialect: Any, data: bytes, kind: bytes, size: int) -> Usage:
     meter = AnswerMeter(dialect, kind)
     for at in range(0, len(data), size):
@@ -51,8 +61,13 @@ def heard(dialect: Any, data: bytes, kind: bytes, size: int) -> Usage:
 @pytest.mark.parametrize("size", [1, 37, 1 << 20])
 @pytest.mark.parametrize(
     ("dialect", "events", "signatures"),
-    [(CHAT, chat_events(), 0), (MESSAGES, message_events(), 1), (RESPONSES, response_events(), 1)],
-    ids=["chat", "messages", "responses"],
+    [
+        (CHAT, chat_events(), 0),
+        (MESSAGES, message_events(), 1),
+        (RESPONSES, response_events(), 1),
+        (GEMINI, gemini_events(), 0),
+    ],
+    ids=["chat", "messages", "responses", "gemini"],
 )
 def test_a_streamed_answer_has_the_hash_of_its_text(
     dialect: Any, events: list[dict[str, Any]], signatures: int, size: int
@@ -88,8 +103,9 @@ def test_a_streamed_answer_has_the_hash_of_its_text(
                 ],
             },
         ),
+        (GEMINI, {"candidates": [{"content": {"role": "model", "parts": [{"text": TEXT[:9]}, {"text": TEXT[9:]}]}}]}),
     ],
-    ids=["chat", "messages", "responses"],
+    ids=["chat", "messages", "responses", "gemini"],
 )
 def test_a_whole_answer_has_the_same(dialect: Any, answer: dict[str, Any]) -> None:
     """In one piece or in many."""
@@ -151,3 +167,19 @@ def test_both_sides_agree() -> None:
     assert ask.said is not None
     assert prefix(ask.said) == prefix(TEXT)
     assert ask.sealed == ("c2ln",)
+
+
+@pytest.mark.parametrize("pieces", [[TEXT], [*PIECES[:7], TEXT[35:]]], ids=["whole", "as it was streamed"])
+def test_gemini_brings_back_what_it_was_told(pieces: list[str]) -> None:
+    """Its SDK keeps each piece of a streamed answer as a content of its own."""
+    body = {
+        "contents": [
+            {"role": "user", "parts": [{"text": "hello"}]},
+            {"role": "model", "parts": [{"text": "let me see", "thought": True}]},
+            *[{"role": "model", "parts": [{"text": piece}]} for piece in pieces],
+            {"role": "user", "parts": [{"text": "and then?"}]},
+        ]
+    }
+    options = (("path", "/v1beta/models/m:generatecontent"), ("model", "m"))
+    ask = GEMINI.read(body, Route("/v1beta/models/m:generateContent", "gemini", options=options))
+    assert ask.said == TEXT

@@ -27,7 +27,7 @@ LAYERS: dict[int, set[str]] = {
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton", "workers",
         "fields", "degrading", "notice", "waiting",
-        "lines", "journal", "logs", "openai_items", "openai_shape", "gemini_content", "prompts", "forwarding", "explanation", "loosening", "samples", "plain", "sketch", "likelihoods", "unions", "together", "unjudged", "standing", "described",
+        "lines", "journal", "logs", "openai_items", "openai_shape", "gemini_content", "prompts", "forwarding", "explanation", "loosening", "samples", "plain", "sketch", "passages", "likelihoods", "unions", "together", "unjudged", "standing", "described",
     },
     1: {"contracts", "registry", "remote"},
     2: set(PLUGINS),
@@ -59,8 +59,8 @@ FOREIGN: dict[str, set[str | int]] = {
     "starlette": {5},
     "httpx": {5},
     "httpx_aiohttp": {"transport"},
-    "aiohttp": {"transport"},
     "multidict": {"transport"},
+    "aiohttp": {"transport"},
     "uvicorn": {5},
     "redis": {"stores", "remote", "fleet", "cli"},
     "orjson": {

@@ -5,6 +5,7 @@ from fractions import Fraction
 from hashlib import blake2b
 from math import isqrt
 from random import Random
+from sys import byteorder
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from guard.plain import view
 from guard.samples import GIST
-from guard.sketch import EMPTY, FIRST_BYTES, HEAD_BYTES, TAIL_BYTES, Sketch, Sketcher
+from guard.sketch import EMPTY, FIRST_BYTES, HEAD_BYTES, LONG_BYTES, TAIL_BYTES, Sketch, Sketcher
 
 SECRET = b"a secret for tests"
 SKETCHER = Sketcher(SECRET)
@@ -25,7 +26,7 @@ WORDS = LINE.split()
 
 
 def tidy(letters: bytes) -> bytes:
-    return b"".join(b" " + word for word in re.sub(b"0+", b"0", letters).split(b" ") if word)
+    return b"".join(b" " + word for word in re.sub(rb"(.)\1+", rb"\1", letters, flags=re.DOTALL).split(b" ") if word)
 
 
 def hashed(data: bytes, base: int) -> int:
@@ -48,8 +49,22 @@ def nearest(dividend: int, square: int) -> int:
     return sign * (down + (wanted > half or (wanted == half and down % 2 == 1)))
 
 
+def passages_slowly(shingles: list[int]) -> bytes:
+    found = [s + 3 * t & MASK for s, t in zip(shingles, shingles[3:], strict=False)]
+    return b"".join([p.to_bytes(8, byteorder) for p in found if p < 1 << 61])
+
+
+def base_of(secret: bytes) -> int:
+    return int.from_bytes(blake2b(secret, digest_size=8, person=b"sketch base").digest(), "little") | 1
+
+
+def shingles_slowly(text: bytes, base: int) -> list[int]:
+    words = [b" " + word for word in text.split(b" ")[1:]]
+    return [hashed(b"".join(words[i : i + 3]), base) for i in range(max(1, len(words) - 2))]
+
+
 def slowly(letters: bytes, secret: bytes = SECRET) -> Sketch:
-    base = int.from_bytes(blake2b(secret, digest_size=8, person=b"sketch base").digest(), "little") | 1
+    base = base_of(secret)
     text = tidy(letters)
     if len(text) > HEAD_BYTES + TAIL_BYTES:
         text = tidy(text[:HEAD_BYTES] + b" " + text[-TAIL_BYTES:])
@@ -57,10 +72,11 @@ def slowly(letters: bytes, secret: bytes = SECRET) -> Sketch:
         return EMPTY
     words = [b" " + word for word in text.split(b" ")[1:]]
     begins = [sum(map(len, words[:i])) for i in range(len(words))]
-    shingles = [hashed(b"".join(words[i : i + 3]), base) for i in range(max(1, len(words) - 2))]
+    shingles = shingles_slowly(text, base)
     kept: list[int] = []
     last = max(FIRST_BYTES, len(text) - 200)
-    for first, end, count in ((0, FIRST_BYTES, 4), (FIRST_BYTES, last, 2), (last, len(text), 2)):
+    between = 2 if len(text) <= LONG_BYTES else 0
+    for first, end, count in ((0, FIRST_BYTES, 4), (FIRST_BYTES, last, between), (last, len(text), 2)):
         kept += lowest([h for h, begin in zip(shingles, begins, strict=False) if first <= begin < end], count)
     opening = closing = 0
     if len(words) >= 4:
@@ -73,7 +89,8 @@ def slowly(letters: bytes, secret: bytes = SECRET) -> Sketch:
             sums[d] += 1 if h >> (d // 4 + 16 * (d % 4)) & 1 else -1
     square = sum(x * x for x in sums)
     gist = bytes(nearest(x, square) & 0xFF for x in sums) if square else bytes(GIST)
-    return Sketch(tuple(dict.fromkeys(kept)), opening, closing, gist)
+    passages = passages_slowly(shingles) if len(text) > LONG_BYTES else b""
+    return Sketch(tuple(dict.fromkeys(kept)), opening, closing, gist, passages)
 
 
 # -- the tests -----------------------------------------------------------------------------------------------------
@@ -86,7 +103,7 @@ def some_words(seed: int, count: int, longest: int = 10) -> str:
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 40, 79, 80, 90, 120, 300, 430, 500, 1_500])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 40, 79, 80, 90, 120, 150, 155, 160, 300, 430, 500, 650, 1_500])
 def test_the_specification_bit_for_bit(count: int) -> None:
     """Texts of any length have exactly the sketch that the specification says, short, around each cut, and long."""
     for seed in range(5):
@@ -103,11 +120,11 @@ def test_the_specification_on_any_spacing(words: list[str]) -> None:
     assert SKETCHER.sketch(letters) == slowly(letters)
 
 
-@pytest.mark.parametrize("size", range(2_396, 2_410))
+@pytest.mark.parametrize("size", range(3_996, 4_010))
 def test_the_specification_at_the_cut(size: int) -> None:
     """One byte more or less where a text is cut, also where a space stands there."""
-    text = some_words(7, 900, 5)
-    for letters in (text[:size].encode(), (text[:1_599] + "  " + text[1_601:size]).encode(), b"z" * size):
+    text = some_words(7, 1_400, 5)
+    for letters in (text[:size].encode(), (text[:3_199] + "  " + text[3_201:size]).encode(), (b"xz" * size)[:size]):
         assert SKETCHER.sketch(letters) == slowly(letters)
 
 
@@ -127,12 +144,13 @@ def test_many_together_are_what_each_is_alone(texts: list[list[str]]) -> None:
 
 def test_many_together_around_every_bound() -> None:
     """Likewise of every number of words up to 90, of a text cut at each place of its words, and of first and last shingles."""
-    text = some_words(7, 900, 5)
+    text = some_words(7, 1_400, 5)
     letters = [some_words(count, count).encode() for count in range(91)]
-    letters += [text[:size].encode() for size in [*range(390, 410), *range(590, 610), *range(2_390, 2_412), 3_600]]
-    letters += [(text[:at] + "  " + text[at + 2 : 3_000]).encode() for at in range(1_596, 1_603)]
-    letters += [(text[:1_700] + "  " + text[1_702:size]).encode() for size in range(2_496, 2_506)]
-    letters += [b"z" * size for size in (1, 399, 400, 2_399, 2_400, 2_401, 3_600)]
+    sizes = [*range(390, 410), *range(590, 610), *range(990, 1_010), *range(3_990, 4_012), 5_000]
+    letters += [text[:size].encode() for size in sizes]
+    letters += [(text[:at] + "  " + text[at + 2 : 4_600]).encode() for at in range(3_196, 3_203)]
+    letters += [(text[:3_300] + "  " + text[3_302:size]).encode() for size in range(4_096, 4_106)]
+    letters += [(b"xz" * size)[:size] for size in (1, 399, 400, 1_000, 1_001, 3_999, 4_000, 4_001, 5_000)]
 
     assert SKETCHER.sketches(letters) == [SKETCHER.sketch(one) for one in letters]
     assert SKETCHER.sketches(letters[40:44]) == [slowly(one) for one in letters[40:44]]
@@ -159,7 +177,7 @@ def test_at_most_eight_shingles_and_a_short_gist() -> None:
     """What is kept of a text does not grow with it."""
     for count in (10, 100, 1_000, 20_000):
         found = SKETCHER.sketch(some_words(3, count).encode())
-        assert len(found.shingles) == min(8, max(4, count - 2)) if count > 10 else 4
+        assert len(found.shingles) == (4 if count == 10 else 8 if count == 100 else 6)
         assert len(found.gist) == GIST
 
 
@@ -176,7 +194,15 @@ def test_the_key_decides() -> None:
 def test_hashes_do_not_collide() -> None:
     """Fifty thousand different texts of three words have as many different shingles, spread over all 64 bits."""
     dice = Random(9)
-    texts = {" ".join(dice.choices(WORDS, k=2)) + f" {n:b}".translate({48: "o", 49: "i"}) for n in range(50_000)}
+    octal = {48 + i: f"{'bcdefghj'[i]}{'nopqrstu'[i]}" for i in range(8)}
+    texts = {
+        " ".join(dice.choices(WORDS, k=2))
+        + " "
+        + "abcdefgh"[n % 8]
+        + "mnopqrst"[n // 8 % 8]
+        + f"{n // 64:o}".translate(octal)
+        for n in range(50_000)
+    }
     hashes = {SKETCHER.shingles(text.encode(), 1)[0] for text in sorted(texts)}
 
     assert len(hashes) == len(texts)
@@ -263,11 +289,37 @@ def test_gists_tell_subjects_apart() -> None:
 
 def test_the_middle_of_a_long_text_says_nothing() -> None:
     """Beyond both cuts nothing is looked at: a sketch costs the same for any length."""
-    start, end = some_words(1, 400), some_words(2, 300)
+    start, end = some_words(1, 700), some_words(2, 300)
 
     assert SKETCHER.sketch(f"{start} {some_words(3, 90)} {end}".encode()) == SKETCHER.sketch(
         f"{start} {some_words(4, 5_000)} {end}".encode()
     )
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 7, 40, 1_500, 20_000])
+def test_all_passages_of_a_whole_text(count: int) -> None:
+    """Those of a text of any length are as specified: one in eight of its rows of six words."""
+    letters = some_words(count, count).encode()
+    found = SKETCHER.passages(letters)
+
+    assert found == (passages_slowly(shingles_slowly(tidy(letters), base_of(SECRET))) if count else b"")
+    assert len(found) // 8 == pytest.approx(max(0, count - 5) / 8, abs=2 + count / 20)
+
+
+def test_passages_of_a_sketch_are_those_of_the_whole_text() -> None:
+    """Where nothing is cut, a sketch has all of them."""
+    letters = some_words(1, 600).encode()
+
+    assert LONG_BYTES < len(letters) < HEAD_BYTES + TAIL_BYTES
+    assert SKETCHER.sketch(letters).passages == SKETCHER.passages(letters) != b""
+
+
+def test_doubled_letters_are_none() -> None:
+    """Whoever doubles letters here and there wins nothing: a run of one byte counts as one."""
+    dice, text = Random(8), some_words(1, 80)
+    doubled = "".join([c * dice.choice((1, 2, 3)) for c in text])
+
+    assert SKETCHER.sketch(doubled.encode()) == SKETCHER.sketch(text.encode())
 
 
 def test_shingles_of_a_system_prompt_are_those_of_a_turn() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.standing import MATURE_S, STANDING, standing
+from guard.standing import MATURE_S, STANDING, standing, stands
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,12 @@ def test_a_month_or_half_a_verified_one_is_enough() -> None:
     """Both are what it takes to stand outside."""
     assert standing(0.0, MATURE_S, verified=False) >= STANDING > standing(0.0, 0.9 * MATURE_S, verified=False)
     assert standing(0.0, MATURE_S / 2, verified=True) >= STANDING > standing(0.0, MATURE_S / 3, verified=True)
+
+
+@pytest.mark.parametrize("verified", [True, False])
+@pytest.mark.parametrize(
+    "age_s", [-1.0, 0.0, *(MATURE_S * part + off for part in (0.5, 1.0, 2.0) for off in (-1.0, 0.0, 1.0))]
+)
+def test_whether_an_account_stands_is_what_its_standing_says(age_s: float, verified: bool) -> None:
+    """The short way comes to the same as the long one, at both edges too."""
+    assert stands(1e9, 1e9 + age_s, verified=verified) is (standing(1e9, 1e9 + age_s, verified=verified) >= STANDING)

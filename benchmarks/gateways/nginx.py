@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +25,14 @@ http {{
 
 
 def command(interpreter: Path, upstream: str, port: int, folder: Path) -> list[str]:
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    found = next(
+        (
+            one
+            for path in (None, "/usr/sbin:/usr/local/sbin", f"{sys.prefix}/bin")
+            if (one := shutil.which("nginx", path=path))
+        ),
+        None,
+    )
     if found is None:
         raise FileNotFoundError("nginx is not installed")
     config = folder / "nginx.conf"

@@ -4,7 +4,8 @@ to do that beside its requests. It has no endpoint, and needs nothing but the po
     GUARD_KEY=… guard worker --policy guard.toml
 
 One leads at a time, workers rather than replicas; a second worker waits until the first is gone. Without any, one of the replicas
-leads. It ends at once on SIGTERM, and leaves what it knows to the next.
+leads. It ends at once on SIGTERM, and leaves what it knows to the next. On SIGHUP, and when the policy's file has changed, it reads
+that again, as replicas do; a policy with a mistake changes nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from guard.quantities import duration_s
 if TYPE_CHECKING:
     from guard.clock import Clock
     from guard.fleet.fleet import Fleet
+    from guard.pipeline import Guard
+    from guard.reload import PolicyFile, ReloadOutcome
     from guard.types import JSONObject
 
 SUMMARY = "lead the replicas that share a store"
@@ -43,37 +46,66 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from guard.clock import SystemClock  # noqa: PLC0415 - what is heavy loads when it runs
-    from guard.config import load  # noqa: PLC0415
     from guard.fleet.fleet import Fleet  # noqa: PLC0415
     from guard.keys import find_key  # noqa: PLC0415
     from guard.pipeline import Guard  # noqa: PLC0415
+    from guard.reload import PolicyFile  # noqa: PLC0415
     from guard.remote.link import Link  # noqa: PLC0415
     from guard.storing import url_of  # noqa: PLC0415
 
-    policy = load(options.policy)
+    clock = SystemClock()
+    file = PolicyFile(options.policy, clock.now())
+    policy = file.policy
     url = url_of(policy.state.store)
     if "://" not in url:
         raise InstallError(_NO_STORE)
     found = find_key(policy.state.dir)
     if found.origin == "random":
         raise InstallError(_NO_KEY)
-    clock = SystemClock()
-    guard = Guard(policy, key=found.key, start=clock.now())
-    asyncio.run(_lead(Fleet(guard, Link(url), clock, serves=False), clock, options.every, _say))
+    guard = Guard(policy, key=found.key, start=clock.now(), former=found.former)
+    fleet = Fleet(guard, Link(url), clock, serves=False, former=found.former)
+    asyncio.run(_lead(fleet, Reading(file, guard, _say), clock, options.every, _say))
     return 0
 
 
-async def _lead(fleet: Fleet, clock: Clock, every_s: float, say: Callable[[str], None]) -> None:
+class Reading:
+    """The policy's file beside a worker."""
+
+    def __init__(self, file: PolicyFile, guard: Guard, say: Callable[[str], None]) -> None:
+        self._file, self._guard, self._say = file, guard, say
+        self._hangup = False
+
+    def hang_up(self) -> None:
+        """The file is to be read at the next look, whether it seems to have changed or not."""
+        self._hangup = True
+
+    def look(self, now: float) -> None:
+        """Takes up another policy, where there is one."""
+        hangup, self._hangup = self._hangup, False
+        outcome: ReloadOutcome = self._file.reload(now) if hangup else self._file.poll(now)
+        if outcome.error is not None:
+            self._say(f"guard worker: the policy can't be used, the last good one stays in force: {outcome.error}")
+        elif outcome.kind == "changed":
+            before = self._guard.policy.state.store
+            self._guard.swap(outcome.policy, now)
+            self._say(f"guard worker: took up the policy anew (digest {outcome.policy.digest})")
+            if outcome.policy.state.store != before:
+                self._say("guard worker: it leads on the store that it began with; restart it to lead on another")
+
+
+async def _lead(fleet: Fleet, reading: Reading, clock: Clock, every_s: float, say: Callable[[str], None]) -> None:
     """Until it is told to end."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for told in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(told, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, reading.hang_up)
     working = loop.create_task(fleet.run(), name="guard worker")
     said_at, led, state = -every_s, False, ""
     try:
         while not ended.is_set() and not working.done():
             now = clock.now()
+            reading.look(now)
             condition = fleet.condition(now)
             if loop.time() - said_at >= every_s or fleet.leads != led or condition["state"] != state:
                 said_at, led, state = loop.time(), fleet.leads, condition["state"]
@@ -82,7 +114,7 @@ async def _lead(fleet: Fleet, clock: Clock, every_s: float, say: Callable[[str],
                 async with asyncio.timeout(_LOOK_S):
                     await ended.wait()
     finally:
-        for told in (signal.SIGTERM, signal.SIGINT):
+        for told in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(told)
         working.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -15,7 +15,7 @@ import orjson
 
 from guard.counting import believable, count_strings, report_input, report_output
 from guard.errors import BadExchange
-from guard.gemini_content import Contents, camel
+from guard.gemini_content import Contents, camel, last_said, spoken
 from guard.problem import problem
 from guard.reading import (
     MOST_CHOICES,
@@ -101,6 +101,9 @@ class Gemini:
                     for part in parts:
                         if type(part) is dict:
                             _count_part(part, tally)
+                    if type(content) is dict and not candidate.get("index"):
+                        for words in spoken(content):
+                            tally.said(words)
         name = payload.get("name")
         if type(name) is str and name.startswith("cachedContents/"):
             tally.issued(name.lower())
@@ -163,6 +166,7 @@ class Gemini:
             top_logprobs=_logprobs(config),
             texts=tuple(gathered.texts),
             continues=kept,
+            said=last_said(told) if len(gathered.turns) > 2 else None,
         )
 
     def _embedded(self, body: Mapping[str, Any], options: Mapping[str, str]) -> Ask:

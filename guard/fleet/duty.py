@@ -74,12 +74,19 @@ class Duty:
 
     # -- taking over ----------------------------------------------------------------------------------------------
 
-    async def take_over(self, now: float) -> None:
-        """Goes on where the leader before ended; where nothing is left of that, from what this replica knows. Raises ``Trouble``."""
-        base = await self._post.base()
+    async def take_over(self, now: float, former: Post | None = None) -> None:
+        """Goes on where the leader before ended; where nothing is left of that, from what this replica knows. ``former``: where whoever
+        led under the hashing key before this one has left it. Raises ``Trouble``."""
         try:
-            if base and await self._resume(base, now):
+            base = await self._post.base()
+            if base and await self._resume(self._post, base, now):
                 return
+            if not base and former is not None and (base := await former.base()):
+                found = await self._resume(former, base, now)
+                # The streams are others under this key, and the pieces are not this one's to let go of.
+                self._rows_from, self._made, self._pieces = NONE, 0, []
+                if found:
+                    return
         except StateError as broken:
             self.trouble = str(broken)
             self.head = Head(self._guard.recognition, self.head.token)
@@ -94,7 +101,7 @@ class Duty:
             if piece["kind"] != "waiting":
                 yield piece
 
-    async def _resume(self, base: dict[str, str], now: float) -> bool:
+    async def _resume(self, office: Post, base: dict[str, str], now: float) -> bool:
         try:
             version, made = int(base["v"]), int(base["made"])
             first, last = int(base["frames"]), int(base["pieces"])
@@ -105,11 +112,11 @@ class Duty:
             raise StateError("the leader before was a newer guard; what it left behind can't be read")
         pieces: list[dict[str, Any]] = []
         for number in range(first):
-            for _ in self.head.know_answers(read(await self._post.piece(made, number)).more.get("answers", ())):
+            for _ in self.head.know_answers(read(await office.piece(made, number)).more.get("answers", ())):
                 await asyncio.sleep(0)
             await self._stay()
         for number in range(first, last):
-            pieces += opened(await self._post.piece(made, number))
+            pieces += opened(await office.piece(made, number))
             await self._stay()
         for _ in self.head.resume(pieces, now):
             await asyncio.sleep(0)

@@ -1,7 +1,6 @@
 """One replica among others: tells them what comes to it, hears what was found and what the operator says, leads when nobody else does.
 
-Whoever holds the lease leads: it looks at the exchanges of all (``leading.py``). Replicas wait a moment before they stand for it,
-workers do not. While nobody leads or the store is gone everybody goes on by what is known; what comes in waits, bounded, and is
+Whoever holds the lease leads (``office.py``): it looks at the exchanges of all (``leading.py``). While nobody leads or the store is gone everybody goes on by what is known; what comes in waits, bounded, and is
 told later. After ``ALONE_S`` of that a replica looks at its own exchanges by itself (``alone``) until a leader is back.
 
 Everything here runs beside the requests, in one task (``run``), a round every fifth of a second.
@@ -20,24 +19,24 @@ import orjson
 from guard.clock import Clock
 from guard.errors import StateError
 from guard.fleet import roster, said
-from guard.fleet.duty import Duty
+from guard.fleet.alike import deciding
 from guard.fleet.following import Follower, Gap
 from guard.fleet.gathering import Gatherer
+from guard.fleet.office import Office
 from guard.fleet.post import NONE, Entry, Post
 from guard.fleet.receipts import Receipts
 from guard.fleet.roster import Roster
 from guard.fleet.said import Voice
+from guard.hashing import HashKey
 from guard.pipeline import Guard
 from guard.remote.link import Link, Trouble
+from guard.settings import Policy
 from guard.types import JSONObject
 
 ROUND_S = 0.2
 BEAT_S = 1.0
-STAND_S = 0.5
 ALONE_S = 5.0
 UNTOLD_S = 2.5
-PATIENCE_S = 1.0
-"""How long a replica lets the lease lie before it stands."""
 _AT_ONCE = 256
 _MOST_OUT = 64
 _MOST_UNSAID = 1_024
@@ -46,10 +45,17 @@ _MOST_UNSAID = 1_024
 class Fleet:
     """``serves``: requests come to this process (else it is a worker, which leads when it can). ``by_store_time``: batches' times are
     corrected by the store's clock, and looked at a third of a second late, so that those of all replicas come in their order; a test with
-    a clock of its own sets it off."""
+    a clock of its own sets it off. ``former``: the hashing key before this one, while accounts are carried over from it."""
 
     def __init__(
-        self, guard: Guard, link: Link, clock: Clock, *, serves: bool = True, by_store_time: bool = True
+        self,
+        guard: Guard,
+        link: Link,
+        clock: Clock,
+        *,
+        serves: bool = True,
+        by_store_time: bool = True,
+        former: HashKey | None = None,
     ) -> None:
         self.replica = secrets.token_hex(8)
         self._guard, self._clock, self.serves, self._by_store_time = guard, clock, serves, by_store_time
@@ -60,19 +66,23 @@ class Fleet:
         """Asked before an exchange is decided that names ids of what the API keeps (``exchange.kept``)."""
         self.voice = Voice(guard, self._tell)
         """The guard as the operator speaks to it."""
-        self._follower = Follower(guard.recognition)
+        self._follower = Follower(guard.recognition, guard.identities.learn)
         self._gatherer = Gatherer(guard.recognition, guard.key, bytes.fromhex(self.replica)) if serves else None
-        self._duty: Duty | None = None
+        if self._gatherer is not None:
+            guard.identities.tell, guard.carried = self._gatherer.accepted, self._gatherer.renamed
         self._out: deque[bytes] = deque()
         """Batches that are to be sent, or may have arrived: each is sent until it has."""
         self._unsaid: deque[tuple[bytes, Mapping[str, bytes]]] = deque()
         self._own_said: set[str] = set()
         self._said_from = self._news_from = ""
         self._roster = Roster()
-        self._beat_at = self._stood_at = -1e18
-        self._free_since: float | None = None
+        before = Post(link, former, self.replica) if former is not None else None
+        self._office = Office(
+            guard, self._post, self._roster, serves=serves, by_store_time=by_store_time, before=before
+        )
+        self._digested: tuple[Policy | None, str] = (None, "")
+        self._beat_at = -1e18
         self._heard_at = self._began_at = clock.now()
-        self._leader = ""
         self._was_alone = False
         self._renew_at = 0.0
         self.errors: Counter[str] = Counter()
@@ -87,7 +97,7 @@ class Fleet:
     @property
     def leads(self) -> bool:
         """Whether this process leads."""
-        return self._duty is not None
+        return self._office.duty is not None
 
     @property
     def replicas(self) -> int:
@@ -104,7 +114,7 @@ class Fleet:
 
     def condition(self, now: float) -> JSONObject:
         """For the operator: who leads, who is there, how far behind this one is, what is wrong. No secrets."""
-        gatherer, duty = self._gatherer, self._duty
+        gatherer, duty = self._gatherer, self._office.duty
         warnings = []
         digests = self._roster.digests()
         if len(set(digests.values())) > 1:
@@ -127,7 +137,7 @@ class Fleet:
             "replica": self.replica,
             "state": "up" if self._up else "local",
             "leads": self.leads,
-            "leader": self._leader,
+            "leader": self._office.leader,
             "replicas": self.replicas,
             "workers": self._roster.workers,
             "taken_up": self._follower.taken_up,
@@ -172,9 +182,7 @@ class Fleet:
             await self._say()
             await self._hear(now)
             await self._send()
-            await self._stand(now)
-            if self._duty is not None and not await self._duty.round(now):
-                self._duty = None
+            await self._office.work(now)
             self._up = True
         except Trouble as trouble:
             self.errors[trouble.kind] += 1
@@ -188,14 +196,11 @@ class Fleet:
             await self._say()
             await self._send()
             await self._receipts.send()
-            if self._duty is not None:
-                self._duty.rewrite()
-                await self._duty.round(self._clock.now())
-                await self._post.leave(self._duty.token)
+            await self._office.leave(self._clock.now())
             await self._post.gone()
         except Trouble as trouble:
             self.errors[trouble.kind] += 1
-        self._duty = None
+        self._office.duty = None
         await self._link.close()
 
     # -- telling --------------------------------------------------------------------------------------------------
@@ -211,8 +216,10 @@ class Fleet:
 
     async def _send(self) -> None:
         while self._out:
-            await self._post.send(self._out[0])
-            self._out.popleft()
+            batch = self._out[0]
+            await self._post.send(batch)
+            if self._out and self._out[0] is batch:
+                self._out.popleft()
         if self._gatherer is not None and not self.alone(self._clock.now()):
             self._guard.recognition.leave_waiting()
 
@@ -223,16 +230,18 @@ class Fleet:
             self.unsaid_lost += 1
         self._unsaid.append((word, holds))
         self._wake.set()
-        if self._duty is not None:
-            said.lead_by(word, self._duty.head, self._clock.now())
-            self._duty.rewrite()
+        duty = self._office.duty
+        if duty is not None:
+            said.lead_by(word, duty.head, self._clock.now())
+            duty.rewrite()
         self._forget(word)
 
     async def _say(self) -> None:
         while self._unsaid:
-            word, holds = self._unsaid[0]
-            await self._post.say(word, holds)
-            self._unsaid.popleft()
+            told = self._unsaid[0]
+            await self._post.say(*told)
+            if self._unsaid and self._unsaid[0] is told:  # meanwhile it may have had to make room
+                self._unsaid.popleft()
 
     def _forget(self, word: bytes) -> None:
         """What is under way of an account that is erased must not bring it back."""
@@ -254,16 +263,17 @@ class Fleet:
             self._follower.begin_anew()
         if not self._follower.taken_up:
             await self._take_up(now)
+        duty = self._office.duty
         words, news = await self._post.heard(self._said_from, self._news_from or NONE, _AT_ONCE)
         for place, word in words:
             self._said_from = place
             try:
-                said.hear(word, self._guard, self._duty.head if self._duty is not None else None, now)
+                said.hear(word, self._guard, duty.head if duty is not None else None, now)
                 self._forget(word)
             except StateError as broken:
                 self._unreadable(broken)
-            if self._duty is not None:
-                self._duty.rewrite()
+            if duty is not None:
+                duty.rewrite()
         await self._follow(news, now)
 
     async def _follow(self, news: Iterable[Entry], now: float) -> None:
@@ -322,10 +332,12 @@ class Fleet:
         self._was_alone |= self.alone(now)
         if now - self._beat_at < BEAT_S and self._roster.beat is not None:
             return
-        says = roster.says(serves=self.serves, digest=self._guard.policy.digest)
+        if self._guard.policy is not self._digested[0]:
+            self._digested = (self._guard.policy, deciding(self._guard.policy))
+        says = roster.says(serves=self.serves, digest=self._digested[1])
         self._roster.beat = beat = await self._post.beat(says)
-        self._beat_at = now
-        duty = self._duty
+        self._beat_at = self._roster.heard_at = now
+        duty = self._office.duty
         if duty is not None:
             if self._by_store_time:
                 duty.know_time(beat, now)
@@ -341,48 +353,3 @@ class Fleet:
         self._guard.unions.portion = 1.0 / replicas
         untold = not self._up or self._clock.now() - self._heard_at > UNTOLD_S
         self._guard.recognition.ceilings.weigh(float(replicas) if untold else 1.0)
-
-    async def _stand(self, now: float) -> None:
-        """Renews the lease, or takes it where it lies."""
-        duty = self._duty
-        worker = self._roster.workers > 0
-        if duty is not None and worker and self.serves:
-            duty.rewrite()
-            await duty.round(now)
-            await self._post.leave(duty.token)
-            self._duty = None
-            return
-        if now - self._stood_at < STAND_S:
-            return
-        self._stood_at = now
-        waited = self._free_since is not None and now - self._free_since >= PATIENCE_S
-        free = not self.serves or (waited and not worker)
-        token = duty.token if duty is not None else 0
-        self._leader, held = await self._post.stand(token, free=free)
-        if not self._leader:
-            self._free_since = now if self._free_since is None else self._free_since
-            return
-        self._free_since = None
-        if self._leader != self.replica:
-            self._duty = None
-        elif duty is None or held != token:
-            await self._take_office(held, now)
-
-    async def _take_office(self, token: int, now: float) -> None:
-        """The lease is this one's. Whoever led before and lost only the store goes on with what it knows, unless another led meanwhile."""
-        before = self._duty
-        if before is not None and (self._roster.beat is None or self._roster.beat.base_token in {0, before.token}):
-            before.renew(token)
-            return
-        self._duty = None
-        duty = Duty(
-            self._guard,
-            self._post,
-            token,
-            alone=not self.serves,
-            hold_back_s=0.3 if self._by_store_time else 0.0,
-        )
-        await duty.take_over(now)
-        if self._by_store_time and self._roster.beat is not None:
-            duty.know_time(self._roster.beat, self._beat_at)
-        self._duty = duty

@@ -6,25 +6,30 @@ end, takes away what it does not name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
+from typing import Any
 
 from guard.errors import StateError
-from guard.fleet.frames import Frame, Seen, read
+from guard.fleet.frames import Frame, Given, Seen, read
+from guard.fleet.linking import take_up
+from guard.recent import Recent
 from guard.recognition.keeping import Restoring
 from guard.recognition.recognition import Recognition
 
 PROVISIONAL = 1 << 30
 """From here on a replica numbers accounts and clusters of which the leader has told nothing."""
 _SLICE = 256
+_MOST_RENUMBERED = 16_384
+_HEX = frozenset("0123456789abcdef")
 _UNLIMITED = (inf, 0.0, 0.0, 0.0)
 
 
 class Follower:
-    """The view of one recognition. Nothing here does I/O."""
+    """The view of one recognition. ``accept`` is told whom the app has answered elsewhere. Nothing here does I/O."""
 
-    def __init__(self, recognition: Recognition) -> None:
-        self._recognition = recognition
+    def __init__(self, recognition: Recognition, accept: Callable[[str], None] = lambda key: None) -> None:
+        self._recognition, self._accept = recognition, accept
         recognition.accounts.next = max(recognition.accounts.next, PROVISIONAL)
         recognition.clusters.number_from(PROVISIONAL)
         self.token = 0
@@ -36,6 +41,8 @@ class Follower:
         self._named: set[str] = set()
         self._traits: set[int] = set()
         self._meters: set[int] = set()
+        self._formerly: Recent[int, int] = Recent(_MOST_RENUMBERED)
+        """Number that an account had here, before the leader told of it → the leader's."""
 
     def lacks(self, token: int, number: int) -> bool:
         """Whether a whole of that leader's, at that frame, says more than is known."""
@@ -72,6 +79,10 @@ class Follower:
                 clusters.proven.add(trait)
             else:
                 clusters.proven.discard(trait)
+        for former, key in _names(frame.more.get("renamed", ()), 2):
+            self._recognition.accounts.carry(former, key)
+        for (key,) in _names(zip(frame.more.get("accepted", ()), strict=True), 1):
+            self._accept(key)
         for count, seen in enumerate(frame.accounts, 1):
             self._take(seen, now)
             if count % _SLICE == 0:
@@ -85,10 +96,11 @@ class Follower:
                 ceilings.adopt_summary(frame.more["ceilings"], now)
             answers = self._recognition.hops.answers
             for given in frame.given:
-                answers.give(*given)
+                self._give(given)
             for piece in frame.more.get("answers", ()):
                 answers.restore(piece)
                 yield frame
+            take_up(self._recognition.hops, frame.more)
             for meter in frame.meters:
                 ceilings.adopt(meter.trait, meter[1:], now)
             if whole:
@@ -127,8 +139,31 @@ class Follower:
         self.token, self.number, self.taken_up = frame.token, int(frame.more["end"]), True
         self.begin_whole()
 
+    def _give(self, given: Given) -> None:
+        """Whose an answer is. Where this replica has given it, that was by the number that the account had here then."""
+        answers = self._recognition.hops.answers
+        here = answers.find(given.answer, given.at)
+        if here is not None and here.number != given.number and self._formerly.peek(here.number) == given.number:
+            answers.renumber(here, given.number)
+        answers.give(*given)
+
+    def _renumber(self, seen: Seen) -> None:
+        """The leader has another number for an account than this replica. Where numbers overlap, what is noted here by number may be
+        anybody's: it is forgotten, and comes again with the leader's."""
+        recognition = self._recognition
+        known = recognition.accounts.find(seen.key)
+        if recognition.accounts.number(seen.number) is not None or self._formerly.peek(seen.number) is not None:
+            recognition.hops.forget_all()
+            self._formerly = Recent(_MOST_RENUMBERED)
+        elif known is not None:
+            self._formerly.put(known.number, seen.number)
+
     def _take(self, seen: Seen, now: float) -> None:
         recognition = self._recognition
+        before = recognition.accounts.find(seen.key)
+        if before is None or before.number != seen.number:
+            self._renumber(seen)
+            self._accept(seen.key)
         known = recognition.accounts.numbered(seen.key, seen.number, now)
         known.cluster, known.bearing, known.cleared = seen.cluster, seen.bearing, seen.cleared
         known.count, known.client, known.asked = seen.exchanges, seen.client, seen.asked
@@ -137,6 +172,16 @@ class Follower:
         known.granted, known.network, known.hops = seen.granted, seen.network, seen.hops
         known.born, known.dated, known.verified = seen.born, seen.dated, seen.verified
         recognition.ceilings.adopt_taken(seen.number, seen.today)
+
+
+def _names(told: Iterable[Any], count: int) -> Iterator[tuple[str, ...]]:
+    """Keyed hashes, so many at a time. Raises ``StateError`` for what is none."""
+    for names in told:
+        if len(names) != count or not all(
+            isinstance(one, str) and len(one) == 32 and _HEX.issuperset(one) for one in names
+        ):
+            raise StateError("the leader's findings name something else than accounts")
+        yield tuple(names)
 
 
 class Gap(Exception):  # noqa: N818 - no error: the whole is read instead

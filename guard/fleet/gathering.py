@@ -16,12 +16,13 @@ from typing import Any
 
 from guard.addresses import subnet
 from guard.fleet import rows
-from guard.fleet.rows import BOOKED, FAILED, GAVE, LOOK, CameTo, Row
+from guard.fleet.rows import ACCEPTED, BOOKED, FAILED, GAVE, LOOK, RENAMED, CameTo, Row
 from guard.hashing import HashKey
 from guard.recent import Recent
 from guard.recognition.ceilings import Over
 from guard.recognition.recognition import Recognition
-from guard.types import Exchange, Held, Usage
+from guard.types import Account, Exchange, Held, Peer, Usage
+from guard.unjudged import UNREAD
 
 MOST_WAITING = 65_536
 """Rows that wait at most, about 14 MiB."""
@@ -105,6 +106,7 @@ class Gatherer:
         self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
         self._came_to: dict[str, CameTo] = {}
         self._number = 0
+        self._latest = 0.0
         self.backlog = Backlog(most)
         self.unnoted = 0
         """Exchanges that were not even noted, because nobody packed what was."""
@@ -170,10 +172,20 @@ class Gatherer:
         if exchange.account.status == "accepted" and (given or (contained and asked)):
             self._note(GAVE, exchange, now, given=given, contained=contained)
 
+    def accepted(self, key: str) -> None:
+        """The app has answered a credential that nobody had vouched for."""
+        self._note(ACCEPTED, _bare(key), self._latest)
+
+    def renamed(self, former: str, key: str) -> None:
+        """An account that goes on under another name."""
+        name = bytes.fromhex(former)
+        self._note(RENAMED, _bare(key), self._latest, given=(int.from_bytes(name[:8]), int.from_bytes(name[8:16])))
+
     def _note(self, kind: int, exchange: Exchange, at: float, **more: Any) -> None:
         if len(self._noted) >= MOST_NOTED:
             self.unnoted += 1
             return
+        self._latest = at
         noted = _Noted(kind, exchange, at, **more)
         self._noted.append(noted)
         if kind == LOOK:
@@ -188,7 +200,7 @@ class Gatherer:
             exchange = one.exchange
             model = self._short("model", exchange.features.model)
             network = exchange.peer.subnet or self._network(exchange.peer.network)
-            if one.kind == GAVE:
+            if one.given or one.kind == GAVE:
                 exchange = replace(exchange, features=replace(exchange.features, sealed=one.given))
             row = Row(one.kind, one.at, exchange, one.granted, one.booked, one.contained)
             self.backlog.add(one.at, rows.packed(row, model, network))
@@ -243,6 +255,10 @@ class _Noted:
         self.kind, self.exchange, self.at = kind, exchange, at
         self.granted, self.contained, self.given = granted, contained, given
         self.booked = kind == BOOKED
+
+
+def _bare(key: str) -> Exchange:
+    return Exchange(Account(key), Peer(), "", UNREAD)
 
 
 def everything(gatherer: Gatherer, now: float) -> Sequence[bytes]:

@@ -7,14 +7,16 @@ and what replicas need of it is told in ``frames``: what changed since the last,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from math import inf
 from typing import Any
 
 from guard.errors import StateError
 from guard.fleet import rows
+from guard.fleet.following import PROVISIONAL
 from guard.fleet.frames import Frame, Given, Meter, Seen, packed
-from guard.fleet.rows import BOOKED, FAILED, GAVE, CameTo, Row
+from guard.fleet.linking import Linking
+from guard.fleet.rows import ACCEPTED, BOOKED, FAILED, GAVE, RENAMED, CameTo, Row
 from guard.fleet.watching import Watched
 from guard.recognition import keeping, mercy
 from guard.recognition.accounts import Known
@@ -28,7 +30,7 @@ _CLUSTERS_A_FRAME = 64
 _ANSWERS_BYTES = 256 * 1024
 _MOST_REPLICAS = 1_024
 _SUMMARY_EVERY = 16
-_LINKS_AT_ONCE = 4_096
+_ASIDE = 1 << 16
 LATE_S = 2.0
 """What a replica's clock may differ from the leader's, before its times are corrected."""
 
@@ -51,13 +53,13 @@ class Head:
         """Of the latest frame."""
         self._told_traits: dict[int, tuple[int, bool]] = {}
         self._told_clusters: set[int] = set()
-        self._told_links: dict[int, tuple[int, int]] = {}
-        """Of accounts that are linked, by number: what was told of that."""
-        self._links_left: list[int] = []
+        self._linking = Linking(self.recognition, clusters)
         self._told_meters: dict[int, Meter] = {}
         self._booked: set[int] = set()
         """Traits of what ceilings let pass since the last frame."""
         self._given: list[Given] = []
+        self._accepted: dict[str, None] = {}
+        self._renamed: list[tuple[str, str]] = []
         self._allowed = self.recognition.ceilings.allowed = set()
         self._day = -1
         self.twice = 0
@@ -115,22 +117,7 @@ class Head:
         finally:
             del self._waiting[:done]
         yield from recognition.work(max(until, self._latest))
-        self._note_links()
-
-    def _note_links(self) -> None:
-        """Accounts that were linked or let go of other than by an exchange of theirs or by a family: by how conversations moved. Those
-        that are linked are looked through some thousands at a time."""
-        accounts, told = self.recognition.accounts, self._told_links
-        if not self._links_left:
-            self._links_left = list(told)
-        some, self._links_left = self._links_left[:_LINKS_AT_ONCE], self._links_left[_LINKS_AT_ONCE:]
-        for number in chain(self.recognition.hops.nodes, some):
-            known = accounts.number(number)
-            if known is None:
-                told.pop(number, None)
-            elif (known.cluster, known.hops) != told.get(number, (0, 0)):
-                self._watched.touched.add(number)
-                self._watched.changed.add(known.cluster)
+        self._linking.look()
 
     def _take(self, row: Row, at: float) -> None:
         recognition, exchange = self.recognition, row.exchange
@@ -139,6 +126,9 @@ class Head:
             return
         if row.kind == GAVE:
             self._give(row, at)
+            return
+        if row.kind >= ACCEPTED:
+            self._name(row)
             return
         if row.kind != BOOKED:
             self.led += 1
@@ -152,12 +142,26 @@ class Head:
             if known.cluster:
                 self._watched.changed.add(known.cluster)
 
+    def _name(self, row: Row) -> None:
+        """Who is known by now, and under which name."""
+        key, sealed = row.exchange.account.key, row.exchange.features.sealed
+        if row.kind == ACCEPTED:
+            self._accepted[key] = None
+        elif row.kind == RENAMED and len(sealed) == 2:
+            former = f"{sealed[0]:016x}{sealed[1]:016x}"
+            known = self.recognition.accounts.find(former)
+            if known is not None and self.recognition.accounts.find(key) is None:
+                self.recognition.accounts.carry(former, key)
+                self._renamed.append((former, key))
+                self._touch(known)
+
     def _give(self, row: Row, at: float) -> None:
         """Whose an answer is (``Hops.settle``)."""
         answers, features = self.recognition.hops.answers, row.exchange.features
         known = self.recognition.accounts.find(row.exchange.account.key)
         if known is None or (row.contained and not known.cluster):
             return
+        self.recognition.hops.refused |= row.contained
         begun = answers.find(features.talk.answered, at) if features.talk.answered else None
         for given in (features.talk.asked,) if row.contained else features.sealed:
             told = Given(given, known.number, begun.talk if begun is not None else 0, at)
@@ -203,6 +207,7 @@ class Head:
                 [cluster.number for cluster in self._watched if known.number in cluster.bystanders]
             )
             self._waiting = [row for row in self._waiting if row.exchange.account.key != key]
+            self._accepted.pop(key, None)
             mercy.erase(self.recognition, key)
 
     def _touch(self, known: Known | None) -> None:
@@ -217,7 +222,8 @@ class Head:
         """Whether anything changed since the last frame."""
         watched = self._watched
         noted = watched.touched or watched.changed or watched.retraited
-        return bool(noted or self._booked or self._allowed or self._given)
+        named = self._accepted or self._renamed
+        return bool(noted or self._booked or self._allowed or self._given or named or self._linking.has_news)
 
     def publish(self, now: float, more: dict[str, Any] | None = None) -> bytes:
         """A frame of what changed since the last. It costs what changed. ``more`` goes along."""
@@ -239,7 +245,11 @@ class Head:
         meters = self._changed_meters()
         watched.forget_changes()
         self.number += 1
-        told = self._head(now, clusters, more) | {"gone": gone}
+        told = self._head(now, clusters, more) | self._linking.told() | {"gone": gone}
+        if self._accepted:
+            told["accepted"], self._accepted = list(self._accepted), {}
+        if self._renamed:
+            told["renamed"], self._renamed = self._renamed, []
         given, self._given = self._given, []
         return packed(Frame(self.token, self.number, now, told, seen, traits, meters, given))
 
@@ -260,6 +270,8 @@ class Head:
             yield packed(Frame(self.token, 0, now, {"clusters": told}))
         while some_accounts := list(islice(accounts, _ACCOUNTS_A_FRAME)):
             yield packed(Frame(self.token, 0, now, {}, [self._seen(known) for known in some_accounts]))
+        for moved in self._linking.whole():
+            yield packed(Frame(self.token, 0, now, moved))
         answers: list[list[Any]] = []
         for piece in self.recognition.hops.answers.pieces():
             answers.append(piece)
@@ -270,7 +282,7 @@ class Head:
                 yield b""
         if answers:
             yield packed(Frame(self.token, 0, now, {"answers": answers}))
-        end = self._head(now, [], None) | {"end": number, "held": clusters}
+        end = self._head(now, [], None) | {"end": number, "held": clusters, "refused": self.recognition.hops.refused}
         yield packed(Frame(self.token, 0, now, end, (), (), meters))
 
     def _head(self, now: float, clusters: list[dict[str, Any]], more: dict[str, Any] | None) -> dict[str, Any]:
@@ -310,10 +322,7 @@ class Head:
 
     def _seen(self, known: Known) -> Seen:
         today = self.recognition.ceilings.taken_today(known.number)
-        if known.cluster or known.hops:
-            self._told_links[known.number] = (known.cluster, known.hops)
-        else:
-            self._told_links.pop(known.number, None)
+        self._linking.seen(known.number, known.cluster, known.hops)
         return Seen(
             known.key, known.number, known.cluster, known.bearing, known.count, known.client, known.cleared, today,
             known.dated, known.granted, known.verified, known.born, known.first_at, known.last_at, known.first_bearing_at,
@@ -353,6 +362,10 @@ class Head:
                 restoring.take(piece)
             yield
         restoring.done()
+        # What replicas number by themselves is never given by whoever leads, though it may hold some of it.
+        accounts = self.recognition.accounts
+        if accounts.next > PROVISIONAL:
+            accounts.next = max([known.number for known in accounts if known.number < PROVISIONAL], default=0) + _ASIDE
         self._told_clusters = {cluster.number for cluster in self._watched}
         self._told_traits = {
             trait: (held, trait in self._watched.proven) for trait, held in self._watched.traits.items()

@@ -129,7 +129,7 @@ class Post:
     """What one replica sends and fetches. Raises ``Trouble`` and nothing else."""
 
     def __init__(self, link: Link, key: HashKey, replica: str) -> None:
-        self._link, self._replica = link, replica
+        self._link, self.replica = link, replica
         mark = key.identifier("reference", b"fleet")[:16]
         self._prefix = f"g{VERSION}:{{fleet.{mark}}}:"
         self._bound = f"g{VERSION}:{{kept.{mark}."
@@ -187,7 +187,7 @@ class Post:
     async def beat(self, says: bytes) -> Beat:
         """Tells that this replica is there; who else is."""
         keys = [self._key("live"), self._key("base"), self._key("words")]
-        at, all_of_them, token, words = await self._link.script("fleet beat", keys, [self._replica, says, LIVE_MS])
+        at, all_of_them, token, words = await self._link.script("fleet beat", keys, [self.replica, says, LIVE_MS])
         live = {}
         for name, said in zip(all_of_them[::2], all_of_them[1::2], strict=True):
             beaten, _, rest = said.partition(b" ")
@@ -197,12 +197,12 @@ class Post:
 
     async def gone(self) -> None:
         """This replica is there no more."""
-        await self._link.call("HDEL", self._key("live"), self._replica)
+        await self._link.call("HDEL", self._key("live"), self.replica)
 
     async def stand(self, token: int, *, free: bool) -> tuple[str, int]:
         """Renews the lease held under ``token`` (0: none is), or takes it where nobody has it and ``free``. Who has it, and by which
         token; ``("", 0)``: nobody."""
-        args: list[str | bytes | float] = [self._replica, LEASE_MS, token or "", int(free)]
+        args: list[str | bytes | float] = [self.replica, LEASE_MS, token or "", int(free)]
         held = _text(await self._link.script("fleet stand", [self._key("lead")], args))
         whose, _, since = held.partition(":")
         return whose, int(since) if since.isdigit() else 0
@@ -210,12 +210,12 @@ class Post:
     async def publish(self, token: int, frame: bytes) -> bool:
         """A frame for all; False: another leads."""
         keys = [self._key("lead"), self._key("news")]
-        args: list[str | bytes | float] = [f"{self._replica}:{token}", frame, MOST_FRAMES, STREAM_MS]
+        args: list[str | bytes | float] = [f"{self.replica}:{token}", frame, MOST_FRAMES, STREAM_MS]
         return bool(await self._link.script("fleet publish", keys, args))
 
     async def leave(self, token: int) -> None:
         """Leads no more."""
-        await self._link.script("fleet leave", [self._key("lead")], [f"{self._replica}:{token}"])
+        await self._link.script("fleet leave", [self._key("lead")], [f"{self.replica}:{token}"])
 
     # -- what the API keeps ---------------------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class Post:
         """The whole is there and in force from now on; False: another leads."""
         keys = [self._key(name) for name in ("lead", "base", "rows", "news")]
         fields = [part for pair in base.items() for part in pair]
-        args: list[str | bytes | float] = [f"{self._replica}:{token}", KEPT_MS, rows_from, news_from, *fields]
+        args: list[str | bytes | float] = [f"{self.replica}:{token}", KEPT_MS, rows_from, news_from, *fields]
         return bool(await self._link.script("fleet base", keys, args))
 
     async def let_go(self, made: int, pieces: Sequence[int]) -> None:

@@ -24,6 +24,8 @@ class Roster:
     def __init__(self) -> None:
         self.beat: Beat | None = None
         """None: nothing was heard of anybody yet."""
+        self.heard_at = 0.0
+        """When that came, by this process's clock."""
 
     def living(self) -> list[tuple[str, dict[str, Any]]]:
         """Everybody who is there, and what he says."""

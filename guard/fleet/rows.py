@@ -20,9 +20,10 @@ from guard.talk import NO_TALK, Talk
 from guard.types import UNKNOWN, Account, Exchange, Facet, Features, Peer
 
 VERSION = 1
-LOOK, BOOKED, FAILED, GAVE = 1, 2, 3, 4
+LOOK, BOOKED, FAILED, GAVE, ACCEPTED, RENAMED = 1, 2, 3, 4, 5, 6
 """Kinds of rows: an exchange came; ceilings and pool let one pass that came in an earlier batch; one was not answered with 200; who
-received an answer (``sealed`` then are the answer's own hashes)."""
+received an answer (``sealed`` then are the answer's own hashes); the app answers a credential that nobody had vouched for; an account
+has another name, under another hashing key (``sealed``: the name before). Rows of a later kind are passed over."""
 KINDS = ("system", "tools", "shingle", "opening", "closing", "stack", "parameters")
 """The kinds of traits that recognition looks at; the first five are of the text."""
 _CODES = {kind: code for code, kind in enumerate(KINDS)}
@@ -160,7 +161,7 @@ def read(content: bytes) -> Batch:
 def _row(content: bytes, place: int) -> tuple[Row, int]:
     kind, flags, verified, turns, count, size, key, at, *more = _ROW.unpack_from(content, place)
     created, slot, reading, model, network, tokens, sealed_count = more
-    if not isfinite(at) or not 0.0 <= reading <= 1.0 or not LOOK <= kind <= GAVE or size > len(key):
+    if not isfinite(at) or not 0.0 <= reading <= 1.0 or kind < LOOK or size > len(key):
         raise ValueError("a row that can't be")
     place += _ROW.size
     payment = signup = org = ""

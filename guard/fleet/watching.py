@@ -10,6 +10,30 @@ from guard.recognition.families import Family
 from guard.recognition.groups import Observed
 
 
+class Traits(dict[int, int]):
+    """Whose each trait is, and in ``changed`` those of which that changed."""
+
+    __slots__ = ("changed",)
+
+    def __init__(self, changed: dict[int, None]) -> None:
+        super().__init__()
+        self.changed = changed
+
+    def __setitem__(self, trait: int, number: int) -> None:
+        if self.get(trait) != number:
+            self.changed[trait] = None
+        super().__setitem__(trait, number)
+
+    def __delitem__(self, trait: int) -> None:
+        self.changed[trait] = None
+        super().__delitem__(trait)
+
+    def pop(self, trait: int, *default: Any) -> Any:
+        if trait in self:
+            self.changed[trait] = None
+        return super().pop(trait, *default)
+
+
 class Watched(Clusters):
     """``Clusters``, and what changed since ``forget_changes``: numbers of accounts and of clusters, and traits."""
 
@@ -18,10 +42,12 @@ class Watched(Clusters):
         self.touched: set[int] = set()
         self.changed: set[int] = set()
         self.retraited: dict[int, None] = {}
+        self.traits = Traits(self.retraited)
 
     def forget_changes(self) -> None:
         """Whatever changed was told."""
-        self.touched, self.changed, self.retraited = set(), set(), {}
+        self.touched, self.changed = set(), set()
+        self.retraited.clear()
 
     def convict(self, family: Family, events: list[Observed], *more: Any, **named: Any) -> Cluster | None:
         cluster = super().convict(family, events, *more, **named)
@@ -44,11 +70,9 @@ class Watched(Clusters):
         freed, traits = super().release(cluster)
         self.changed.add(cluster.number)
         self.touched.update([known.number for known in freed])
-        self.retraited |= dict.fromkeys(traits)
         return freed, traits
 
     def _merge(self, younger: Cluster, older: Cluster) -> None:
         self.changed.update((younger.number, older.number))
         self.touched.update([known.number for known in self._accounts if known.cluster == younger.number])
-        self.retraited |= dict.fromkeys([trait for trait, number in self.traits.items() if number == younger.number])
         super()._merge(younger, older)

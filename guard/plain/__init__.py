@@ -3,13 +3,13 @@ r"""Text made plain: what a reader would read, so that two texts that look or me
 Two views. ``folded`` undoes disguise and encoding and keeps spelling, punctuation and digits: patterns are matched on it.
 ``letters`` hold the words that the fingerprint is made of. An ASCII text with nothing suspicious in it is its own folded view.
 
-Specification, version 1, so that another implementation can replace this one bit for bit. The tables and regular expressions
+Specification, version 2, so that another implementation can replace this one bit for bit. The tables and regular expressions
 of this package's modules are part of it. Unicode is the interpreter's ``unicodedata``: characters keep their decomposition,
 case and category once assigned, so releases differ in new characters only.
 
 **Bounds.** Of a text longer than 36,000 characters the first 24,000 and the last 12,000 are folded, each by itself; the middle
-stays as it is, without lone surrogates, and gives no words. Words are taken from the first 2,400 and the last 1,200 bytes of the
-folded text in UTF-8 (without a character that is cut), or all of it up to 3,600. Of more than 4,096 different characters beyond
+stays as it is, without lone surrogates, and gives no words. Words are taken from the first 3,200 and the last 800 bytes of the
+folded text in UTF-8 (without a character that is cut), or all of it up to 4,000; for passages (``written``) from the first 192 and the last 64 KiB. Of more than 4,096 different characters beyond
 ASCII those that come first are folded; the others stay.
 
 **Folding.** Rules 1 to 4 run for text beyond ASCII, 5 to 8 where their mark stands.
@@ -70,9 +70,10 @@ from guard.plain.marks import marks as marked
 from guard.plain.rotation import COMMON, unrotated
 from guard.plain.spelling import joined, spelled
 
-VERSION = 1
+VERSION = 2
 HEAD, TAIL = 24_000, 12_000
-WORDS_HEAD, WORDS_TAIL = 2_400, 1_200
+WORDS_HEAD, WORDS_TAIL = 3_200, 800
+LONG_HEAD, LONG_TAIL = 196_608, 65_536
 LAYERS = 2
 
 _CONTROLS = bytes([*range(9), *range(14, 32), 127])
@@ -128,6 +129,14 @@ def folded(text: str) -> str:
     if len(text) > HEAD + TAIL or text.isascii():
         return view(text).folded
     return _folded(text)
+
+
+def written(text: str) -> bytes:
+    """The ``letters`` of a folded text without its bounds: of its first 192 and last 64 KiB in UTF-8."""
+    data = text.encode()
+    if len(data) > LONG_HEAD + LONG_TAIL:
+        data = b"%b %b" % (data[:LONG_HEAD], data[-LONG_TAIL:])
+    return _worded(data)
 
 
 def _view_of_long(text: str) -> View:
@@ -201,7 +210,11 @@ def in_sight(text: str) -> str:
 
 def _letters(text: str) -> bytes:
     """The words of a folded text."""
-    spaced = _both_ends(text.encode()).translate(_SPACED)
+    return _worded(_both_ends(text.encode()))
+
+
+def _worded(data: bytes) -> bytes:
+    spaced = data.translate(_SPACED)
     if spaced.isascii():
         return spaced
     return lettered(spaced.decode("utf-8", "ignore")).encode().translate(_SPACED)

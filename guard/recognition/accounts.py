@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-from guard.standing import STANDING, standing
+from guard.standing import standing, stands
 from guard.types import Account
 
 _LOOKED_AT = 64
@@ -103,7 +103,7 @@ class Known:
 
     def of_standing(self, now: float) -> bool:
         """Whether it has enough standing to be left out where groups are looked for."""
-        return self.standing(now) >= STANDING
+        return stands(self.born, now, verified=self.verified == 1)
 
     def settled(self, now: float) -> bool:
         """Whether it has standing, or led a life of its own before it first carried a cluster's traits."""

@@ -90,6 +90,23 @@ class Answers:
         self._values[found.place] += 1
         return True
 
+    def renumber(self, found: Received, number: int) -> None:
+        """Whoever received it bears another number now."""
+        self._values[found.place] = number << 32 | self._values[found.place] & _LOW
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        keys = self._cells[0]
+        keys[np.flatnonzero(keys)] = 0  # what was never written stays the system's
+
+    def went_on(self, key: int, goers: int) -> None:
+        """So many have gone on from an answer, here or elsewhere."""
+        first = key & self._mask & -_BUCKET
+        for place in range(first, first + _BUCKET):
+            if self._keys[place] == key:
+                value = self._values[place]
+                self._values[place] = value & ~_GOERS | max(value & _GOERS, min(goers, _GOERS))
+
     def forget(self, number: int) -> None:
         """Erases what an account has received. About 5 ms."""
         keys, values, _ = self._cells

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Hashable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ YOUNG_S = 14 * 86400.0
 _LATELY_S = 7 * 86400.0
 MOST = 4_000
 _SLICE = 2_000
+_UNSTATED = bytes(8)
 
 
 class Usual:
@@ -53,13 +54,13 @@ class Usual:
         yield
         reading = sum([known.asked / known.count for known in lately])
         yield
-        standing = sum([known.standing(now) >= 0.5 for known in lately])
+        standing = sum([known.of_standing(now) for known in lately])
         yield
-        payment = _collision(known.payment for known in lately)
+        payment = _collision([known.stated[:8] for known in lately if known.stated], _UNSTATED)
         yield
-        signup = _collision(known.signup for known in lately)
+        signup = _collision([known.stated[8:16] for known in lately if known.stated], _UNSTATED)
         yield
-        network = _collision(known.network for known in lately)
+        network = _collision([known.network for known in lately], 0)
         return Baseline(
             accounts=count,
             exchanges=self.exchanges,
@@ -76,8 +77,9 @@ class Usual:
         )
 
 
-def _collision(values: Iterable[int]) -> float:
+def _collision(values: Sequence[Hashable], unstated: Hashable) -> float:
     """The chance that two of those who state a value state the same."""
-    counts = Counter(value for value in values if value)
+    counts = Counter(values)
+    counts.pop(unstated, None)
     total = sum(counts.values())
-    return sum(n * (n - 1) for n in counts.values()) / (total * (total - 1)) if total > 1 else 0.0
+    return sum([n * (n - 1) for n in counts.values()]) / (total * (total - 1)) if total > 1 else 0.0

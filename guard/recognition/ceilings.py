@@ -171,6 +171,10 @@ class Ceilings:
             self._spans.append(0)
         self._cells[row], self._shown[row], self._spans[row] = cells, shown, spans
 
+    def due(self, now: float) -> bool:
+        """Whether ``tick`` has anything to do."""
+        return now >= self._hour_due or now >= self._day_due or not (self._learned or self._learns())
+
     def tick(self, now: float) -> Iterator[None]:
         """Does what is due: the day, the hour, the end of learning. In slices of about a millisecond."""
         due = False
@@ -184,7 +188,7 @@ class Ceilings:
             # A silence longer than a day is guard's own and no night.
             self._hours = [*self._hours, self._this_hour, *[0] * min(hours - 1, 24)][-_WEEK_HOURS:]
             self._this_hour = 0
-        if not self._learned and not self.learning():
+        if not (self._learned or self._learns()):
             due = True
             self._learn(now)
         if due:
@@ -213,14 +217,17 @@ class Ceilings:
     def learning(self) -> str:
         """Why nothing is enforced yet, in a sentence; ``""``: it is. A day shows what is usual; so do fewer exchanges where
         enough of them are of accounts of standing."""
-        if self._learned or self._joint.day > 0:
-            return ""
-        if self._exchanges >= LEARNING_EXCHANGES and self._reference >= REFERENCE:
+        if self._learned or not self._learns():
             return ""
         return (
             f"ceilings and the pool are not enforced yet: guard learns what is usual for a day, or for {LEARNING_EXCHANGES} "
             f"exchanges and {REFERENCE} accounts of standing (so far {self._exchanges} and {self._reference:.0f})"
         )
+
+    def _learns(self) -> bool:
+        """Whether it takes more to know what is usual."""
+        known = self._exchanges >= LEARNING_EXCHANGES and self._reference >= REFERENCE
+        return self._joint.day == 0 and not known
 
     def _learn(self, now: float) -> None:
         """Ends learning. The day before is made of what was seen, at the rate at which it was."""

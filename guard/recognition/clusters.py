@@ -15,19 +15,15 @@ from guard.recognition.accounts import Accounts, Known
 from guard.recognition.earlier import earlier
 from guard.recognition.families import Family
 from guard.recognition.groups import Observed
+from guard.recognition.purity import PURE, least_share, telling
 from guard.recognition.seasoned import of_it
 from guard.recognition.verdicts import CONFIRMED_NATS, CONFIRMED_SCORE, SUSPECT_NATS, Verdict, probability
 from guard.types import Evidence, Usage
 
-PURE = 0.9
-"""The share of a family that must be a cluster's for the family to be its trait; it stops being one below ``IMPURE``."""
-IMPURE = 0.8
 PROVEN = 0.98
 """The share at which a family that was itself found to be one queue speaks for itself alone."""
 FEWEST_EXCHANGES = 8
 FEWEST_ACCOUNTS = 4
-CHARACTERISTIC = 0.002
-"""The least share of a cluster's exchanges that a trait stands in: what is rarer came by chance, with the slots."""
 MEMBER_AT = 2
 USUALLY = 0.1
 """The share of an account's exchanges that carry a cluster's traits where it is the cluster's."""
@@ -245,11 +241,13 @@ class Clusters:
         """
         whose: dict[int, int] = {}
         tally: Counter[int] = Counter()
+        sent: Counter[int] = Counter()
         for number, count in Counter(self._latest(family)).items():
             known = self._accounts.number(number)
             if known is not None:
                 owner = whose[number] = self._side(known, now)
                 tally[owner] += count
+                sent[owner] += known.count
         accounts = Counter(whose.values())
         owner, count = self._foremost(family, tally, accounts)
         before = self.traits.get(family.value, 0)
@@ -260,11 +258,12 @@ class Clusters:
             others = sum(n for c, n in tally.items() if c not in (owner, _NEWCOMER))
             other_accounts = sum(n for c, n in accounts.items() if c not in (owner, _NEWCOMER))
             share = min(count / (count + others), accounts[owner] / (accounts[owner] + other_accounts))
+            taken, seen = cluster.taken, self.seen - cluster.begun
             if (
-                share >= self._pure(cluster, kept=before == owner)
+                share >= least_share(taken, seen, kept=before == owner)
                 and count >= FEWEST_EXCHANGES
                 and count >= tally[_NEWCOMER]
-                and family.count >= CHARACTERISTIC * cluster.taken
+                and telling(family.count, max(taken, sent[owner]), seen - taken)
                 and accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
             ):
                 self.traits[family.value] = owner
@@ -309,16 +308,6 @@ class Clusters:
         own = [known for known in founders if known.number not in self.contacts and not _usual(known, known.bearing)]
         standing = sum(known.of_standing(now) for known in own)
         return standing >= FEWEST_SETTLED and standing >= PUBLIC * len(founders)
-
-    def _pure(self, cluster: Cluster, *, kept: bool) -> float:
-        """The share of a family that must be the cluster's. Where the cluster is most of all traffic, what everybody shows is
-        mostly its as well; so its odds in the family must also be that many times its odds in all."""
-        share = IMPURE if kept else PURE
-        taken = min(0.99, cluster.taken / max(1, self.seen - cluster.begun))
-        if taken <= 0.5:
-            return share
-        odds = share / (1.0 - share) * taken / (1.0 - taken)
-        return odds / (1.0 + odds)
 
     def _side(self, known: Known, now: float) -> int:
         """Whose an account is when a family's purity is worked out: a cluster's number, a newcomer's, or 0: its own."""

@@ -4,7 +4,7 @@ A *hop* is a directed edge, receiver → continuer. A victim whose transcript is
 published one only incoming ones; so what counts are *strongly* connected components (Tarjan 1972): accounts between which
 conversations go to and fro. A component is weighed by ``signals/relayed.py`` and by those of the group signals that say something
 of a relay; one owner's keys (an organisation, a payer, at most twelve) are never. Who is convicted is linked to a cluster like any
-other (``clusters.py``); an account that then goes on from members' answers in two conversations joins at once.
+other (``clusters.py``); who then goes on from members' answers may join (``joining.py``).
 
 Members of a relay are often rented: old, verified, with people's hours and sessions, since people sit at its end. So the standing
 of a member is nobody's merit, unless it led a life of its own here before its first hop; from another client than the relay's, or
@@ -19,25 +19,23 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from guard.hashing import HashKey
-from guard.recognition.accounts import SETTLED_EXCHANGES, SETTLED_S, Accounts, Known
+from guard.recognition.accounts import Accounts, Known
 from guard.recognition.answers import Answers
 from guard.recognition.clusters import Cluster, Clusters
 from guard.recognition.components import components
 from guard.recognition.groups import Observed, sampling
+from guard.recognition.joining import HELD, Joining
 from guard.recognition.moving import QUICK_S, Node, Step, moves, one_owner, owners, quick
 from guard.recognition.pardons import SAME, Pardons
 from guard.recognition.verdicts import Verdict, Weighing
 from guard.samples import Baseline
 from guard.types import Exchange, Usage
 
-HELD = -1
-"""``Known.hops`` of a member."""
 ROUTER = 12
 """So many owners, and no more, may be one person's or one team's keys behind a balancer."""
 FEWEST_HOPS = 6
 FEWEST_TALKS = 3
 FEWEST_ACCOUNTS = 3
-SEVERAL = 2
 FEWEST_CANDIDATES = 10
 KEPT_S = 7 * 86_400.0
 FIRST_TURNS = 3
@@ -70,6 +68,7 @@ class Hops:
     def __init__(self, accounts: Accounts, clusters: Clusters, pardons: Pardons, key: HashKey) -> None:
         self._accounts, self._clusters, self._pardons, self._key = accounts, clusters, pardons, key
         self.answers = Answers()
+        self.joining = Joining(accounts, clusters)
         self.refused = False
         """Whether there is anybody whose conversation was contained."""
         self.waiting: deque[Step] = deque(maxlen=_MOST_WAITING)
@@ -123,41 +122,13 @@ class Hops:
         if cluster is None or giver.hops != HELD or mine in cluster.bystanders:
             return None, True
         if not again:
-            self._joins(known, cluster, found.talk, client, now)
-        return cluster, True
-
-    def _joins(self, known: Known, cluster: Cluster, talk: int, client: int, now: float) -> None:
-        """It went on from a member's answer: once may be chance, in two conversations it is a member."""
-        self._clusters.join(known, cluster, now)
-        known.client = client
-        if known.hops == 0:
-            known.hops = talk
-        elif known.hops == HELD:
-            return
-        node = self.nodes.get(known.number)
-        if known.hops != talk or (node is not None and node.gave):
-            self._hold(known, node)
-
-    @staticmethod
-    def _hold(known: Known, node: Node | None) -> None:
-        """From its first hop on it is held to be the cluster's."""
-        known.hops = HELD
-        if node is not None:
-            known.first_bearing_at = node.first_at
-            known.bearing = max(2, known.bearing, known.count - node.before)
-            known.client = node.client or known.client
-        known.bearing = max(2, known.bearing)
-
-    def holds(self, known: Known, client: int) -> bool:
-        """Whether what an account sends is the cluster's because the account is: it has no other life, and no other client."""
-        return (
-            known.hops == HELD
-            and client == known.client
-            and not (
-                known.first_bearing_at - known.first_at >= SETTLED_S
-                and known.count - known.bearing >= SETTLED_EXCHANGES
+            self.joining.joins(
+                known,
+                cluster,
+                Step(now, found.number, mine, found.talk, found.ago_s, client, known.count),
+                self.nodes.get(mine),
             )
-        )
+        return cluster, True
 
     def replayed(self, exchange: Exchange, now: float) -> frozenset[str]:
         """``signature``: it brings along a reasoning signature that was given to another account. It is this exchange that is told by
@@ -194,10 +165,17 @@ class Hops:
         self.nodes.clear()
         self.fresh = 0
 
+    def forget_all(self) -> None:
+        """Forgets also who received what: the numbers of accounts stand for others now."""
+        self.begin_anew()
+        self.answers.clear()
+        self.joining.clear()
+
     # -- beside the request path ----------------------------------------------------------------------------------
 
     def observe(self, observed: Observed) -> None:
         """Keeps an exchange of an account with hops."""
+        self.joining.observe(observed)
         node = self.nodes.get(observed.number)
         if node is not None:
             node.events.append(observed)
@@ -221,17 +199,8 @@ class Hops:
             nodes[step.taker].client = step.client
             self.steps.append(step)
             self.fresh += 1
-            self._given(step)
+            self.joining.moved(step, nodes)
         return self.fresh >= max(_FRESH, len(self.steps) // _DUE_SHARE)
-
-    def _given(self, step: Step) -> None:
-        """A member took over from it: if it took over from a member as well, it is one of them."""
-        giver, taker = self._accounts.number(step.giver), self._accounts.number(step.taker)
-        if giver is None or taker is None or taker.hops != HELD:
-            return
-        self.nodes[step.giver].gave = True
-        if giver.hops not in (0, HELD) and giver.cluster == taker.cluster:
-            self._hold(giver, self.nodes[step.giver])
 
     def weigh(self, weighing: Weighing, baseline: Baseline, now: float) -> Generator[None, None, list[Observed]]:
         """Looks for components and weighs them, in slices; the exchanges of those that were convicted."""
@@ -242,7 +211,7 @@ class Hops:
                 reached.setdefault(step.giver, set()).add(step.taker)
             if count % _SLICE == 0:
                 yield
-        given = self._given_soon()
+        given = self.joining.given_soon(self.steps)
         yield
         found: list[list[Known]] = []
         candidates = 0
@@ -257,7 +226,7 @@ class Hops:
                 if owners(accounts) > ROUTER:
                     found.append(accounts)
                 else:
-                    self._attach(accounts, given)
+                    self.joining.attach(accounts, given, self.steps, self.nodes)
         whose = {known.number: place for place, accounts in enumerate(found) for known in accounts}
         inside: list[list[Step]] = [[] for _ in found]
         for count, step in enumerate(self.steps, 1):
@@ -271,7 +240,10 @@ class Hops:
         for accounts, hops in zip(found, inside, strict=True):
             if len(hops) >= FEWEST_HOPS and len({step.talk for step in hops}) >= FEWEST_TALKS:
                 convicted += yield from self._component(accounts, hops, scene)
-        self._note_contacts()
+        self.joining.know_clients(self.nodes)
+        yield
+        yield from self.joining.later(self.steps, self.nodes)
+        self.joining.note_contacts(self.steps)
         self.fresh = 0
         return convicted
 
@@ -335,57 +307,13 @@ class Hops:
                 known.cluster = cluster.number
                 cluster.linked += 1
             if known.cluster == cluster.number and known.hops != HELD:
-                self._hold(known, self.nodes.get(known.number))
-
-    def _given_soon(self) -> dict[int, set[int]]:
-        """Accounts from which members took conversations over at once, and which ones. Of a victim's transcripts they can't: he would
-        have to show them his screen."""
-        given: dict[int, set[int]] = {}
-        for step in self.steps:
-            if quick(step) and self._held(step.taker) and not self._held(step.giver):
-                given.setdefault(step.giver, set()).add(step.talk)
-        return {number: talks for number, talks in given.items() if len(talks) >= SEVERAL}
-
-    def _attach(self, accounts: list[Known], given: dict[int, set[int]]) -> None:
-        """A few accounts that pass conversations round among them and, most of them, at once to members: what is left of the pool when
-        the others are contained, and nobody goes on from a member's answer any more."""
-        left = [known for known in accounts if not self._held(known.number)]
-        feeding = {known.number for known in left if known.number in given}
-        if not left or 2 * len(feeding) < len(left):
-            return
-        takers = Counter(
-            taker.cluster
-            for step in self.steps
-            if step.giver in feeding and self._held(step.taker) and (taker := self._accounts.number(step.taker))
-        )
-        cluster = self._clusters.number(max(takers, default=0, key=lambda number: (takers[number], -number)))
-        if cluster is not None:
-            for known in left:
-                if known.cluster == 0:
-                    known.cluster = cluster.number
-                    cluster.linked += 1
-                if known.cluster == cluster.number:
-                    self._hold(known, self.nodes.get(known.number))
-
-    def _note_contacts(self) -> None:
-        """Members, and whoever took over from one, are no witnesses that a trait of theirs is other people's as well. Nor is an account
-        from which a member took over at once; whose transcripts are pasted later remains one."""
-        contacts: set[int] = set()
-        for step in self.steps:
-            if self._held(step.giver):
-                contacts |= {step.giver, step.taker}
-            elif quick(step) and self._held(step.taker):
-                contacts.add(step.giver)
-        self._clusters.contacts = contacts
-
-    def _held(self, number: int) -> bool:
-        known = self._accounts.number(number)
-        return known is not None and known.hops == HELD and known.cluster != 0
+                self.joining.hold(known, self.nodes.get(known.number))
 
     def forget(self, number: int) -> None:
         """Erases an account: what it received, what it went on from, what went on from it."""
         self.answers.forget(number)
         self.nodes.pop(number, None)
+        self.joining.clients.pop(number, None)
         for held in (self.waiting, self.steps):
             kept = [step for step in held if number not in (step.giver, step.taker)]
             held.clear()

@@ -380,7 +380,8 @@ def _observed(piece: Piece) -> list[Observed]:
         [b64decode(value) for value in column] if name in {"traits", "gist"} else column
         for name, column in zip(piece["columns"], piece["values"], strict=True)
     ]
-    if tuple(piece["columns"]) != Observed._fields:
+    # What was kept before there were parameters has none.
+    if tuple(piece["columns"]) not in (Observed._fields, Observed._fields[:-1]):
         raise ValueError("exchanges of another shape")
     return [Observed(*row) for row in zip(*columns, strict=True)]
 

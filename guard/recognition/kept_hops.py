@@ -21,6 +21,9 @@ _NODE = tuple(name for name in Node.__slots__ if name != "events")
 def pieces(hops: Hops, clusters: Clusters, *, whole: bool) -> Iterator[dict[str, Any]]:
     """Everything but the nodes' exchanges."""
     yield {"fresh": hops.fresh, "refused": hops.refused, "contacts": sorted(clusters.contacts)}
+    clients = iter(list(hops.joining.clients.items()))
+    while met := list(islice(clients, _ROWS)):
+        yield {"clients": [list(one) for one in met], "pools": [list(one) for one in hops.joining.pools.items()]}
     for name, held in (("steps", hops.steps), ("waiting", hops.waiting)):
         steps = iter(list(held))
         while some := list(islice(steps, _ROWS)):
@@ -37,6 +40,9 @@ def restore(hops: Hops, clusters: Clusters, piece: Mapping[str, Any]) -> None:
     """Takes up one piece. Raises ``KeyError``, ``ValueError`` or ``TypeError`` for what is none."""
     if "answers" in piece:
         hops.answers.restore(piece["answers"])
+    elif "clients" in piece:
+        hops.joining.clients |= {int(number): int(client) for number, client in piece["clients"]}
+        hops.joining.pools = {int(number): int(client) for number, client in piece["pools"]}
     elif "nodes" in piece:
         for number, *values in piece["nodes"]:
             node = hops.nodes[int(number)] = Node(0.0, 0)

@@ -13,7 +13,8 @@ from guard.recognition.ceilings import Ceilings, Over
 from guard.recognition.clusters import MEMBER_AT, USUALLY, Cluster, Clusters
 from guard.recognition.families import MARK
 from guard.recognition.groups import Observed
-from guard.recognition.hops import HELD, Hops
+from guard.recognition.hops import Hops
+from guard.recognition.joining import HELD, on_trial
 from guard.recognition.ring import Ring
 from guard.recognition.verdicts import BELOW_CONFIRMED, CONFIRMED_SCORE
 from guard.types import UNKNOWN, Exchange, Held
@@ -87,7 +88,7 @@ class Lookout:
         traits, proven = self._clusters.traits, self._clusters.proven
         values = []
         hits: list[int] = []
-        stack = client = 0
+        stack = client = parameters = 0
         for kind, value in features.facets:
             if kind in TEXT_KINDS:
                 values.append(value)
@@ -101,7 +102,8 @@ class Lookout:
                 client = value & 0xFFFFFFFF
                 stack ^= client
             elif kind == "parameters":
-                stack ^= value & 0xFFFFFFFF
+                parameters = value & 0xFFFFFFFF
+                stack ^= parameters
         suspicion = None
         taken_over = None
         if features.talk.before or features.sealed:
@@ -142,6 +144,7 @@ class Lookout:
                 self._short("model", features.model),
                 network,
                 suspicion.cluster.number if suspicion is not None and suspicion.carried else 0,
+                parameters,
             )
         )
         return None if suspicion is None else suspicion.held(known)
@@ -225,11 +228,17 @@ class Lookout:
                     return None
         if known.hops == HELD:
             cluster = self._clusters.number(known.cluster)
-            if cluster is not None and member(known) and self._hops.holds(known, client):
+            if cluster is not None and member(known) and self._hops.joining.holds(known, client):
                 cluster.fade(now)
                 cluster.taken += not again
                 known.bearing += not again
                 return Suspicion(cluster, False, known.settled(now))
+        elif known.hops < HELD and on_trial(known):
+            cluster = self._clusters.number(known.cluster)
+            if cluster is not None and self._hops.joining.holds(known, client):
+                cluster.fade(now)
+                cluster.taken += not again
+                return Suspicion(cluster, False, True)
         elif known.cluster and member(known):
             cluster = self._clusters.number(known.cluster)
             if cluster is not None and now < cluster.held_until and not known.client:

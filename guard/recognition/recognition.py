@@ -127,7 +127,8 @@ class Recognition:
             self._take_in(observed)
             if count % 64 == 0:
                 yield
-        yield from self.ceilings.tick(now)
+        if self.ceilings.due(now):
+            yield from self.ceilings.tick(now)
         if self.hops.due(now):
             yield from self._weigh_hops(now)
         if self.cohorts.due:
@@ -135,7 +136,7 @@ class Recognition:
             yield from self.cohorts.weigh(self._weighing, baseline, now)
         self._weighed.clear()
         if self._to_weigh:
-            self._chances, self._seasoned_chances = self.candidates, self.seasoned_candidates
+            self._chances, self._seasoned_chances = self._all_candidates()
         while self._to_weigh:
             value = next(iter(self._to_weigh))
             family = self._to_weigh.pop(value)
@@ -187,13 +188,10 @@ class Recognition:
 
     def _consider(self, family: Family, now: float) -> None:
         """Makes a group of a family that has enough accounts without standing behind it."""
-        fresh = {
-            number
-            for number in set(family.numbers)
-            if (known := self.accounts.number(number)) is not None and not known.of_standing(now)
-        }
-        aged = len(fresh) < FEWEST_ACCOUNTS
-        if aged and (len(family.numbers) < FOUNDERS or len(set(family.numbers)) < FOUNDED_BY):
+        numbers = set(family.numbers)
+        founders = [known for number in numbers if (known := self.accounts.number(number)) is not None]
+        aged = sum([not known.of_standing(now) for known in founders]) < FEWEST_ACCOUNTS
+        if aged and (len(family.numbers) < FOUNDERS or len(numbers) < FOUNDED_BY):
             return
         if len(self._groups) >= _MOST_GROUPS:
             self._drop_groups()
@@ -263,6 +261,8 @@ class Recognition:
         if self.observer is not None:
             self.observer(family, taken, verdict)
         group.weight = verdict.nats
+        if verdict.band < 2 and verdict.nats > _TELLING_NATS:
+            group.look_again()
         if verdict.nats < RELEASE_NATS:
             family.convicted = 0
         if verdict.band >= 2 and (aged or not (verdict.seasoned or self.clusters.public(family, now))):
@@ -363,14 +363,17 @@ class Recognition:
     @property
     def candidates(self) -> int:
         """How many groups could be convicted: so many chances to be wrong. Some ten traits find the same group."""
-        live = sum(family.group is not None and not family.group.few for family in self._groups.values())
-        return max(FEWEST_CANDIDATES, live // 8)
+        return self._all_candidates()[0]
 
     @property
     def seasoned_candidates(self) -> int:
         """Likewise where accounts of standing count."""
-        live = sum(family.group is not None and family.group.seasoned for family in self._groups.values())
-        return max(FEWEST_CANDIDATES, live // 8)
+        return self._all_candidates()[1]
+
+    def _all_candidates(self) -> tuple[int, int]:
+        groups = [group for family in self._groups.values() if (group := family.group) is not None]
+        wide, seasoned = len(groups) - sum([group.few for group in groups]), sum([group.seasoned for group in groups])
+        return max(FEWEST_CANDIDATES, wide // 8), max(FEWEST_CANDIDATES, seasoned // 8)
 
     def _judge_all(self, events: Sequence[Observed]) -> None:
         """All families that these exchanges belong to are looked at for traits."""

@@ -166,9 +166,8 @@ def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: 
 def wide_enough(events: Sequence[Observed], weighable: Callable[[int], Known | None], *, whoever: bool = False) -> bool:
     """Whether there are accounts enough for a verdict (``owners``): two thirds of all groups have too few. ``whoever``: whatever
     their standing."""
-    first: dict[int, int] = {}
-    for event in events:
-        first.setdefault(event.number, event.network)
+    # Each account's first network: what comes earlier is written later.
+    first = {event.number: event.network for event in reversed(events)}
     if len(first) < FEWEST_TIED:
         return False
     paid: set[int] = set()

@@ -16,7 +16,8 @@ from guard.remote.shadow import Shadow
 
 
 class Asker:
-    """``time`` is that of tests, None: scripts go by the server's clock. ``failed`` and ``healed`` hear of what went wrong."""
+    """``time`` is that of tests, None: scripts go by the server's clock. ``failed`` and ``healed`` hear of what went wrong,
+    ``forgot`` of records that were found to have lost writes."""
 
     def __init__(  # noqa: PLR0917 - the parts of one store
         self,
@@ -28,6 +29,7 @@ class Asker:
         deadline_s: float,
         failed: Callable[[Trouble], None],
         healed: Callable[[int], None],
+        forgot: Callable[[int], None],
     ) -> None:
         self._link = link
         self._shadow = shadow
@@ -37,6 +39,7 @@ class Asker:
         self._deadline_s = deadline_s
         self._failed = failed
         self._healed = healed
+        self._forgot = forgot
         self._forms = wire.Forms()
         self._token = int.from_bytes(os.urandom(8), "little")
 
@@ -118,16 +121,20 @@ class Asker:
         if loop.time() - begun <= self._deadline_s:
             self._breaker.succeeded(now)
         answers: list[Answer] = []
+        forgot = 0
         for call, outcome in zip(calls, replies.outcomes, strict=True):
             if outcome is None:
                 half = Trouble("other", "half done")
                 self._failed(half)
                 answers.append(half)
                 continue
+            forgot += outcome.lost_at == replies.now
             whose, outage = call.note
             if outage:
                 self._shadow.paid(whose, outage, now, outcome.touched, outcome.lost_at)
             answers.append((outcome, replies.now))
+        if forgot:
+            self._forgot(forgot)
         return answers
 
 

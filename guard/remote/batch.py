@@ -17,6 +17,8 @@ from guard.remote.link import Trouble
 from guard.remote.wire import Outcome
 
 LATE: Literal["late"] = "late"
+STOOD_S = 0.005
+"""A timer that comes later than this says that the loop stood still; what has arrived meanwhile has as long to be read."""
 Answer = tuple[Outcome, float] | Trouble
 """The outcome and the store's time of it, or why there is none."""
 After = Callable[[Answer], None]
@@ -78,6 +80,8 @@ class Batch:
         self._under_way: dict[asyncio.Task[None], float] = {}
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_s = 0.0  # when the timer is due; its handle does not say so under every loop
+        self._stood = False
 
     def put(self, call: Call) -> asyncio.Future[Answer | Literal["late"]]:
         """The answer to a call, at most the deadline later. Cancelled: ``call.after`` tells what came of it, nothing where it
@@ -91,6 +95,7 @@ class Batch:
             self._scheduled = True
             loop.call_soon(self._flush)
         if self._timer is None:
+            self._looks_s = call.due_s
             self._timer = loop.call_at(call.due_s, self._expire)
         return waiting
 
@@ -138,8 +143,14 @@ class Batch:
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        late = 0
         waiting = self._waiting
+        if not self._stood and waiting and now_s > self._looks_s + STOOD_S:
+            # The loop stood still over the deadline: answers may lie there that nobody has read, and it is not the store's fault.
+            self._stood = True
+            self._timer = loop.call_later(STOOD_S, self._expire)
+            return
+        self._stood = False
+        late = 0
         while waiting:
             call = waiting[0]
             future = call.waiting
@@ -149,11 +160,15 @@ class Batch:
                 future.set_result(LATE)
                 late += 1
             waiting.popleft()
-        self._timer = loop.call_at(waiting[0].due_s, self._expire) if waiting else None
+        self._timer = None
+        if waiting:
+            # Not sooner than now: what is due already is looked at as soon, and it is no sign of a loop that stood still.
+            self._looks_s = max(now_s, waiting[0].due_s)
+            self._timer = loop.call_at(self._looks_s, self._expire)
         if late and self._late is not None:
             self._late(late)
         if self._unsent and not self._scheduled:
             self._flush()
 
 
-__all__ = ["LATE", "Answer", "Batch", "Call"]
+__all__ = ["LATE", "STOOD_S", "Answer", "Batch", "Call"]

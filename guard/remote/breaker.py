@@ -23,8 +23,9 @@ _PROBES_MORE = 2
 _PROBES_MOST = 6
 # Opened again so soon after it closed, the store comes and goes.
 _FLAPPING_S = 5.0
-# Closed for so short a time, one failure is enough.
+# Closed for so short a time, two failures are enough: one may be that of a connection which has to be made anew.
 _TRIAL_S = 1.0
+_TRIAL_OPENS_AT = 2.0
 
 
 class Breaker:
@@ -97,7 +98,7 @@ class Breaker:
             self._probing = False
             return
         self._failures += 1.0
-        if lost or self._failures >= _OPENS_AT or now < self._closed_at + _TRIAL_S:
+        if lost or self._failures >= (_TRIAL_OPENS_AT if now < self._closed_at + _TRIAL_S else _OPENS_AT):
             self._open(now)
 
     def _open(self, now: float) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from guard.remote import names
 from guard.remote.asker import Asker
+from guard.remote.batch import STOOD_S
 from guard.remote.breaker import Breaker
+from guard.remote.facts import judged
 from guard.remote.link import Link, Trouble
 from guard.remote.settling import Settling
 from guard.remote.shadow import Shadow
@@ -17,16 +20,22 @@ from guard.remote.shadow import Shadow
 _ROUND_S = 0.1
 _BEAT_S = 1.0
 _RESET_S = 0.5
+# Probes that nobody waits for any more, each on a connection of its own until the link gives it up.
+_LOOKS_MOST = 8
 _BROUGHT = 64
 _ERASURES_MOST = 10_000
 # Errors of a server that is not, or no longer, the one to ask.
 _ELSEWHERE = {"readonly", "clusterdown", "moved", "lost"}
+_CLUSTERED = "the store is a node of a cluster: write its address as redis+cluster://"
 _REMEDY = {
     "version": "a newer guard keeps its limits in this store: update this replica, or give it another store or database",
     "noauth": "the store refuses the credentials: correct them in the store's address",
     "noperm": "the store's user may not do what guard needs: see `guard store check`",
     "oom": "the store is full: raise maxmemory",
     "misconf": "the store refuses writes because it can't save to disk: see its log",
+    "tls": "the store's certificate is not accepted: renew it if it has expired, or name its authority (ssl_ca_certs)",
+    "crossslot": _CLUSTERED,
+    "moved": _CLUSTERED,
 }
 
 
@@ -47,6 +56,8 @@ class Home:
     ) -> None:
         self.trouble = ""
         """What is wrong with the store and what helps; ``""``: nothing is known to be."""
+        self.warnings: tuple[str, ...] = ()
+        """What will go wrong with it, and what helps."""
         self.log: Callable[[str], None] | None = None
         """Called with a line for the operator, at most once a second."""
         self.beside: Callable[[], None] | None = None
@@ -60,7 +71,11 @@ class Home:
         self._now = now
         self._replica = replica
         self._deadline_s = deadline_s
+        self.turned_s = float("-inf")
+        """When the breaker opened or closed last, by the loop's clock: what was asked before says nothing about now."""
         self._task: asyncio.Task[None] | None = None
+        self._looks: list[asyncio.Task[Trouble | None]] = []
+        self._beside: dict[str, asyncio.Task[None]] = {}
         self._wake: asyncio.Event | None = None
         self._erasures: dict[str, None] = {}
         self._beaten = self._reset = self._logged = float("-inf")
@@ -70,16 +85,25 @@ class Home:
         """Looks for the store once, and goes on in the background."""
         if self._task is None:
             self._wake = asyncio.Event()
-            await self._beat()
+            trouble = await self._asked()
+            if trouble is not None:
+                self._failed(trouble)
+            else:
+                self._succeeded()
+                self._go("look over", self._look_over())
             self._begin()
 
     async def close(self) -> None:
         """Brings home what it can, and ends."""
+        tasks: list[asyncio.Task[Any]] = [*self._looks, *self._beside.values()]
         task, self._task = self._task, None
-        while task is not None and not task.done():
+        if task is not None:
+            tasks.append(task)
+        while tasks := [each for each in tasks if not each.done()]:
             # More than once: a call that times out at that very moment takes a cancellation for its own.
-            task.cancel()
-            await asyncio.wait([task], timeout=0.05)
+            for each in tasks:
+                each.cancel()
+            await asyncio.wait(tasks, timeout=0.05)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._bring()
@@ -126,40 +150,100 @@ class Home:
                 if self._breaker.probe_due(self._now()):
                     if self._elsewhere and loop.time() > self._reset + _RESET_S:
                         self._reset, self._elsewhere = loop.time(), False
-                        await self._link.reset()
-                    await self._beat()
+                        self._go("reset", self._link.reset())
+                    await self._probe()
             elif loop.time() >= self._beaten + _BEAT_S:
-                await self._beat()
+                self._beaten = loop.time()
+                self._go("beat", self._beat())
             if self._breaker.state == "closed":
                 if self.beside is not None:
                     self.beside()
                 self._settling.again()
-                await self._bring()
+                if self._erasures or self._shadow.owing():
+                    self._go("bring", self._bring())
+
+    def _go(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Beside the rounds, which a store that hangs must not hold up: nobody would look whether it is back."""
+        if what in self._beside:
+            work.close()
+            return
+        task = self._beside[what] = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(lambda _: self._beside.pop(what, None))
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(Trouble("other", type(error).__name__))
+
+    async def _probe(self) -> None:
+        """Asks whether the store is back. Who is late has failed, and is left to end by itself: the next probe goes out in time,
+        on another connection, whatever has become of this one."""
+        loop = asyncio.get_running_loop()
+        self._looks = [look for look in self._looks if not look.done()]
+        if len(self._looks) >= _LOOKS_MOST:
+            self._looks.pop(0).cancel()
+        begun = self._beaten = loop.time()
+        look = loop.create_task(self._asked())
+        look.add_done_callback(self._over)
+        self._looks.append(look)
+        await asyncio.wait([look], timeout=self._deadline_s)
+        if not look.done() and loop.time() > begun + self._deadline_s + STOOD_S:
+            await asyncio.wait([look], timeout=STOOD_S)
+        trouble: Trouble | None = Trouble("timeout", "probe")
+        if look.done() and not look.cancelled() and look.exception() is None:
+            trouble = look.result()
+        if trouble is not None:
+            self._failed(trouble)
+        else:
+            self._succeeded()
 
     async def _beat(self) -> None:
-        """Says that this replica is alive; a probe, too: it writes, and it looks for a newer version's records."""
-        loop = asyncio.get_running_loop()
-        self._beaten = begun = loop.time()
+        """Says that this replica is alive."""
+        trouble = await self._asked()
+        if trouble is not None:
+            self._failed(trouble)
+        elif self._breaker.state == "closed":
+            self._succeeded()
+
+    async def _look_over(self) -> None:
+        """Says once what is set up in the store so that limits in use will be lost; what it may not ask it does without."""
+        try:
+            facts = await self._link.call("INFO", key=names.ALIVE)
+        except Trouble:
+            return
+        if not isinstance(facts, dict):
+            return
+        for finding in judged(facts):
+            if finding.what == "eviction" and finding.state != "ok":
+                self.warnings = (f"{finding.told}: {finding.remedy}",)
+                if self.log is not None:
+                    self.log(f"the store: {self.warnings[0]}")
+
+    async def _asked(self) -> Trouble | None:
+        """The call of a beat and of a probe: it writes, and it looks for a newer version's records."""
         try:
             told = await self._link.script(
-                "beat", [names.ALIVE, names.NEWEST], [self._replica, names.LAYOUT, self._asker.seconds()]
+                "beat",
+                [names.ALIVE, names.NEWEST, names.NEAR],
+                [self._replica, names.LAYOUT, self._asker.seconds(), self._shadow.hearsay.says(self._now())],
             )
-            newest, replicas = int(told[0]), int(told[1])
+            newest, replicas, server_now = int(told[0]), int(told[1]), float(told[2])
+            others = told[3] if len(told) > 3 else ()
         except (Trouble, ValueError, TypeError, IndexError) as error:
-            self._failed(error if isinstance(error, Trouble) else Trouble("other", "beat"))
-            return
+            return error if isinstance(error, Trouble) else Trouble("other", "beat")
         if newest > names.LAYOUT:
-            self._failed(Trouble("version"))
-            return
+            return Trouble("version")
         self._shadow.replicas = max(1, replicas)
-        if loop.time() - begun > self._deadline_s and self._breaker.state != "closed":
-            self._failed(Trouble("timeout", "probe"))
-            return
+        self._shadow.hearsay.hears(others, server_now, self._now())
+        return None
+
+    def _succeeded(self) -> None:
         before = self._breaker.state
         self._breaker.succeeded(self._now())
         if self._breaker.state == "closed":
             self.trouble = ""
             if before != "closed":
+                self.turned_s = asyncio.get_running_loop().time()
                 self._shadow.recall()
 
     async def _bring(self) -> None:

@@ -45,6 +45,10 @@ _REACH: dict[str, tuple[str, str]] = {
         "refuses the user or the password",
         "write user and password into the URL, or the variable it stands in",
     ),
+    "tls": (
+        "shows a certificate that is not accepted",
+        "renew it if it has expired, or name its authority: ?ssl_ca_certs=FILE",
+    ),
     "noperm": ("the user may not even PING", f"ACL SETUSER NAME {RIGHTS}"),
     "loading": ("is still loading its data", "wait until it is done; guard does so by itself"),
     "busy": ("is busy with somebody's script", "SCRIPT KILL ends it; keep others' scripts away from this server"),

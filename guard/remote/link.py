@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from hashlib import sha1
+from ssl import SSLCertVerificationError
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -27,7 +28,7 @@ from guard.errors import GuardError, InstallError
 
 Kind = Literal[
     "lost", "timeout", "noscript", "readonly", "moved", "clusterdown", "crossslot", "oom", "loading", "busy", "misconf",
-    "noauth", "noperm", "wrongtype", "version", "other",
+    "noauth", "noperm", "wrongtype", "version", "tls", "other",
 ]  # fmt: skip
 SCHEMES = (
     "redis",
@@ -105,6 +106,9 @@ _FOREIGN = (
 class Trouble(GuardError):  # noqa: N818 - the vocabulary's word, and it is survived rather than reported
     """The store did not do what it was asked. ``kind`` says why, in one word; ``maybe`` whether it may have done it all the same."""
 
+    asked_s = float("inf")
+    """When it was asked for what it did not do, by the loop's clock; inf: nobody noted it, and it is news."""
+
     def __init__(self, kind: Kind, more: str = "") -> None:
         self.kind: Kind = kind
         self.maybe = kind in {"lost", "timeout"}
@@ -117,10 +121,30 @@ def trouble(error: BaseException) -> Trouble:
         return error
     for known, kind in _CLASSES:
         if isinstance(error, known):
-            if kind in {"lost", "clusterdown"} and isinstance(error.__cause__, exceptions.AuthenticationError):
-                kind = "noauth"
+            if kind in {"lost", "clusterdown", "timeout"}:
+                kind = _beneath(error) or kind
             return Trouble(kind, type(error).__name__)
     return Trouble(_WORDS.get(str(error).partition(" ")[0].lstrip("-"), "other"), type(error).__name__)
+
+
+def _since(error: BaseException, asked_s: float) -> Trouble:
+    found = trouble(error)
+    found.asked_s = asked_s
+    return found
+
+
+def _beneath(error: BaseException) -> Kind | None:
+    """What a lost connection came of, where it is not the network: it doesn't help to try again."""
+    beneath: BaseException | None = error
+    for _ in range(4):
+        if beneath is None:
+            break
+        if isinstance(beneath, exceptions.AuthenticationError):
+            return "noauth"
+        if isinstance(beneath, SSLCertVerificationError):
+            return "tls"
+        beneath = beneath.__cause__ or beneath.__context__
+    return None
 
 
 class Address(NamedTuple):
@@ -249,6 +273,7 @@ class Link:
         ``key`` says on which node of a cluster a command without keys is meant.
         """
         more: dict[str, Any] = {}
+        asked_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(2 * self.timeout_s), self._turn:
                 if self.clustered and key is not None:
@@ -257,11 +282,12 @@ class Link:
                     more["target_nodes"] = self._client.get_node_from_key(key)
                 return await self._client.execute_command(*command, **more)
         except _FOREIGN as error:
-            raise trouble(error) from None
+            raise _since(error, asked_s) from None
 
     async def script(self, name: str, keys: Sequence[str | bytes], args: Sequence[str | bytes | float]) -> Any:
         """Runs a script by its digest, or by its text where the server has forgotten it. Raises ``Trouble`` and nothing else."""
         digest, source = self._scripts[name]
+        asked_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(2 * self.timeout_s), self._turn:
                 try:
@@ -269,7 +295,7 @@ class Link:
                 except exceptions.NoScriptError:
                     return await self._client.execute_command("EVAL", source, len(keys), *keys, *args)
         except _FOREIGN as error:
-            raise trouble(error) from None
+            raise _since(error, asked_s) from None
 
     async def reset(self) -> None:
         """Lets go of all connections; the next command makes new ones, and looks for the primary or the nodes anew."""

@@ -14,6 +14,8 @@ LAYOUT = 1
 """Of the records. Another one has another prefix."""
 PREFIX = "g1:"
 ALIVE = "g1:{guard}:alive"
+NEAR = "g1:{guard}:near"
+"""What replicas tell each other of accounts that were refused."""
 NEWEST = "g:{guard}:layout"
 """The newest layout that was ever used here, whatever the version."""
 _PLAIN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")

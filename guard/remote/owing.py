@@ -10,6 +10,7 @@ from guard.charges import Bill, Charge, Metered, Slots, Tariff
 from guard.contracts import Store
 from guard.meters import COST_MAX
 from guard.remote.debts import Debt, Meter, Owed
+from guard.remote.hearsay import Hearsay
 from guard.remote.views import Views, owner
 
 _OVERFLOW = "overflow/"
@@ -19,11 +20,12 @@ _NO_SLOTS = Slots((), 0.0)
 
 
 class Owing:
-    """``local`` holds the meters, ``views`` what was seen; at most ``most`` accounts. ``replica`` makes the debts' ids."""
+    """``local`` holds the meters, ``views`` what was seen, ``hearsay`` what others saw; at most ``most`` accounts. ``replica`` makes the debts' ids."""
 
-    def __init__(self, local: Store, views: Views, most: int, replica: str) -> None:
+    def __init__(self, local: Store, views: Views, hearsay: Hearsay, most: int, replica: str) -> None:
         self._local = local
         self._views = views
+        self._hearsay = hearsay
         self._most = most
         self._replica = replica
         self._outages = 0
@@ -54,7 +56,7 @@ class Owing:
         lacking = [meter for meter in bill.tariff.meters if (*meter[:3], bill.subject) not in debt.seeded]
         if lacking:
             bases = account.levels(bill, now) if account else (0.0,) * len(bill.tariff.meters)
-            self._seed(debt, bill, bases, now)
+            self._seed(debt, bill, self._hearsay.raised(bill, bases, now), now)
         return debt
 
     def owe(self, bill: Bill, debt: Debt) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from guard.charges import Bill, Slots, Spent, Taken
 from guard.contracts import Store
 from guard.remote.debts import Debt, Owed
+from guard.remote.hearsay import Hearsay
 from guard.remote.owing import Owing
 from guard.remote.statics import Statics, limits_of
 from guard.remote.views import Seen, Views
@@ -47,7 +48,8 @@ class Shadow:
         self.replicas = max(1, replicas)
         self.views = Views(most)
         self._local = local
-        self._debts = Owing(local, self.views, most, replica)
+        self.hearsay = Hearsay(self.views)
+        self._debts = Owing(local, self.views, self.hearsay, most, replica)
         self._under_way: dict[int, _Held] = {}
         self._swept_at = _SWEPT_AT
         self._statics = Statics()
@@ -177,6 +179,7 @@ class Shadow:
     def forget(self, subject: str) -> int:
         """Erases what is known of an account; the number of local meters erased."""
         self.views.forget(subject)
+        self.hearsay.forget(subject)
         self._debts.forget(subject)
         return self._local.forget(subject)
 

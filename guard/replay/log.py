@@ -47,6 +47,9 @@ _PEER = (
     ("ja4", _TEXT, "text"),
 )
 _NOTHING: Mapping[str, Any] = {}
+_UNTOLD = (-1, -1)
+# Makes a named tuple of a tuple, without the two calls that its constructor costs.
+_made = tuple.__new__
 
 
 class Logged(NamedTuple):
@@ -54,7 +57,7 @@ class Logged(NamedTuple):
 
     ``plain`` is the body as JSON text where it is one that ``orjson`` does not read (lone surrogates, NaN), else ``b""``.
     ``status`` is the answer's (0: the log has no answer); ``tokens`` are (input, output), −1 where the log doesn't say.
-    ``size_bytes`` is the line's, ``nodes`` at least the number of objects and lists in its body: bounds for what the body is.
+    ``line`` is all of it, as it stands in the log.
     """
 
     n: int
@@ -65,8 +68,7 @@ class Logged(NamedTuple):
     plain: bytes
     status: int
     tokens: tuple[int, int]
-    size_bytes: int
-    nodes: int
+    line: bytes
     prefix: str = ""
     """The answer's, as a hash; ``""``: the log doesn't say. Likewise ``signatures``."""
     signatures: tuple[str, ...] = ()
@@ -92,26 +94,31 @@ class ExchangeLog:
             record, plain = _lenient(line, n)
         if type(record) is not dict:
             raise ExchangeLogError(n, "is not a JSON object")
-        account, request = _part(record, "account", n), _part(record, "request", n)
-        if type(account.get("id")) is not str or not account["id"]:
-            raise _wrong(n, "account.id", "text", account.get("id"))
-        for field in ("method", "path"):
-            if type(request.get(field)) is not str or not request[field]:
-                raise _wrong(n, f"request.{field}", "text", request.get(field))
+        read = record.get
+        account, request = read("account"), read("request")
+        if type(account) is not dict:
+            raise _wrong(n, "account", "an object", account)
+        if type(request) is not dict:
+            raise _wrong(n, "request", "an object", request)
+        name, method, path = account.get("id"), request.get("method"), request.get("path")
+        if type(name) is not str or not name:
+            raise _wrong(n, "account.id", "text", name)
+        if type(method) is not str or not method:
+            raise _wrong(n, "request.method", "text", method)
+        if type(path) is not str or not path:
+            raise _wrong(n, "request.path", "text", path)
         if "body" not in request and "features" not in request:
             raise ExchangeLogError(n, "request.body is missing (or request.features in its place)")
-        peer = record.get("peer")
+        peer = read("peer")
         if peer is None:
             peer = _NOTHING
         elif type(peer) is not dict:
             raise _wrong(n, "peer", "an object", peer)
-        response = record.get("response")
-        status, tokens = (0, (-1, -1)) if response is None else _response(response, n)
-        stated = request.get("headers")
-        nodes = line.count(b"{") + line.count(b"[") - (len(stated) if type(stated) is list else 0)
-        at = self._clock(record.get("at"), n)
+        response = read("response")
+        status, tokens = (0, _UNTOLD) if response is None else _response(response, n)
+        at = self._clock(read("at"), n)
         prefix, signatures = ("", ()) if response is None else _given(response, n)
-        return Logged(n, at, account, peer, request, plain, status, tokens, len(line), nodes, prefix, signatures)
+        return _made(Logged, (n, at, account, peer, request, plain, status, tokens, line, prefix, signatures))
 
     def _clock(self, at: Any, n: int) -> float:
         """The moment of a line. It never goes back: within the tolerance the clock holds."""
@@ -163,16 +170,12 @@ def _lenient(line: bytes, n: int) -> tuple[Any, bytes]:
     return record, json.dumps(body).encode()
 
 
-def _part(record: Mapping[str, Any], name: str, n: int) -> dict[str, Any]:
-    part = record.get(name)
-    if type(part) is not dict:
-        raise _wrong(n, name, "an object", part)
-    return part
-
-
 def _response(response: Any, n: int) -> tuple[int, tuple[int, int]]:
     if type(response) is not dict:
         raise _wrong(n, "response", "an object", response)
+    status, received, sent = response.get("status"), response.get("input_tokens"), response.get("output_tokens")
+    if type(status) is type(received) is type(sent) is int and status >= 0 and received >= 0 and sent >= 0:
+        return status, (received, sent)
     numbers = []
     for field, default in (("status", 200), ("input_tokens", -1), ("output_tokens", -1)):
         value = response.get(field)
@@ -189,9 +192,11 @@ def _given(response: Mapping[str, Any], n: int) -> tuple[str, tuple[str, ...]]:
     prefix, signatures = response.get("prefix"), response.get("signatures")
     if prefix is not None and not is_prefix(prefix):
         raise _wrong(n, "response.prefix", "16 hex digits", prefix)
-    if signatures is not None and not (type(signatures) is list and all([is_prefix(one) for one in signatures])):
+    if signatures is None:
+        return prefix or "", ()
+    if not (type(signatures) is list and all([is_prefix(one) for one in signatures])):
         raise _wrong(n, "response.signatures", "a list of 16 hex digits each", signatures)
-    return prefix or "", tuple(signatures or ())
+    return prefix or "", tuple(signatures)
 
 
 def _stated(

@@ -19,6 +19,7 @@ import orjson
 
 from guard import countries
 from guard.addresses import Addresses
+from guard.body import PLAIN_LEVELS, is_plain
 from guard.call import NOT_PROTECTED
 from guard.errors import BadExchange, ExchangeLogError
 from guard.fingerprint import load
@@ -104,6 +105,11 @@ class Replay:
         self.guard = guard or Guard(policy, key=HashKey(REPLAY_KEY), on_fault=self._failed)
         self._recorded = recorded
         self.policy = policy
+        bounds = policy.body
+        # What is shorter has no more items, and no more bytes when it is written anew.
+        self._most_bytes = min(bounds.max_bytes, 2 * bounds.max_items)
+        self._most_levels = bounds.max_depth
+        self._allows_plain = bounds.max_depth >= PLAIN_LEVELS
         self._due = due or self.guard.due
         self._addresses = Addresses((), policy.identity.ipv6_prefix)
         self._accounts: Recent[str, tuple[Mapping[str, Any], Account]] = Recent(_ACCOUNTS)
@@ -185,12 +191,11 @@ class Replay:
     def _body(self, call: Call, account: Account, logged: Logged) -> Exchange | Asked | _Unread:
         body = logged.request["body"]
         guard = self.guard
-        bounds = self.policy.body
         if (
             type(body) is not dict
             or logged.plain
-            or logged.nodes > bounds.max_depth
-            or logged.size_bytes > min(bounds.max_bytes, 2 * bounds.max_items)
+            or len(logged.line) > self._most_bytes
+            or not ((self._allows_plain and is_plain(body)) or _nodes(logged) <= self._most_levels)
             or call.route.dialect not in guard.dialects
         ):
             # What might break a bound of the BODY phase goes through the whole of it; anything else is parsed already.
@@ -297,12 +302,8 @@ class Replay:
             if reserved is None:
                 reserved = self.policy.default_output_tokens * max(1, features.choices)
             sent = reserved if status == 200 else 0
-        usage = Usage(status, features.input_tokens if received < 0 else received, sent, reported, complete=True)
-        return (
-            replace(usage, prefix=logged.prefix, signatures=logged.signatures)
-            if logged.prefix or logged.signatures
-            else usage
-        )
+        received = features.input_tokens if received < 0 else received
+        return Usage(status, received, sent, reported, True, True, logged.prefix, logged.signatures)
 
 
 class Met(NamedTuple):
@@ -351,6 +352,12 @@ def _subnet(stated: object) -> int:
     if type(stated) is not str or len(stated) != 8 or not _HEX.issuperset(stated):
         return 0
     return int(stated, 16)
+
+
+def _nodes(logged: Logged) -> int:
+    """At least the number of objects and lists in its body, and so of its levels."""
+    stated = logged.request.get("headers")
+    return logged.line.count(b"{") + logged.line.count(b"[") - (len(stated) if type(stated) is list else 0)
 
 
 def _from(call: Call, peer: Peer) -> Call:

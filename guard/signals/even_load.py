@@ -3,7 +3,8 @@
 What it sees: a queue deals its work out over a pool: of the group's exchanges while an account is in the pool, each is its with
 one and the same chance, whoever it is. Owners differ: some ask once a week, some a hundred times, and what one asks comes
 together. So rates that are nearly equal (lognormal, ± 35 %, but for a tenth of strangers) are weighed against rates that differ
-as people's do (gamma of shape 0.7, ± 120 %) or businesses' (lognormal, a factor of 2.5 up or down). Time is counted in exchanges of the group, so it matters little how the queue runs
+as people's do (gamma of shape 0.7, ± 120 %) or businesses' (lognormal, a factor of 2.5 up or down), and against visitors, who
+come once, ask up to three things as everybody does, and are gone: a launch, a prompt that goes round. Time is counted in exchanges of the group, so it matters little how the queue runs
 by day and night. What follows within a conversation is left out.
 
 When an account joined and left isn't known, for pools are replaced every day or two. Three kinds of life are tried: there for
@@ -35,6 +36,8 @@ _STEP = 0.4
 _LEAST, _GREATEST = 0.05, 3000.0
 """Exchanges that an account would make in the whole sample: the range of the grid of rates."""
 _LIVES = (0.3, 0.1)
+_VISITORS = 3.0
+"""Exchanges that visitors make at most, on an average. A pool that gets no more out of an account looks the same."""
 _FEWEST = 5
 _BLOCK = 64
 """Accounts at a time: products as small as that are never spread over threads, which cost more than the product."""
@@ -69,6 +72,7 @@ class EvenLoad:
             seen = rates / (rates + ends)
             short.append((ends / (rates + ends) ** 2)[:, None] * both / (seen @ both))
         self._short = np.concatenate(short, axis=1).astype(np.float32)
+        self._visitors = [int(np.count_nonzero(rates * life <= _VISITORS)) for life in (1.0, *_LIVES)]
         self._logs, self._rates = logs.astype(np.float32), rates.astype(np.float32)
         self._inverse = (1.0 / rates).astype(np.float32)
 
@@ -107,12 +111,13 @@ class EvenLoad:
             whole += np.log(np.maximum(likely @ self._whole, _NIL)).sum(0)
         spent = float(lived.sum())
         means = len(self._logs)
-        pool, owners = float(whole[:means].max()), float(whole[means:].max())
+        pool, owners = float(whole[:means].max()), float(max(whole[means:].max(), whole[: self._visitors[0]].max()))
         for place, life in enumerate(_LIVES):
             over = 3 * place * means
             lapse = spent / life
             pool = max(pool, float(short[over : over + means].max()) - lapse)
             owners = max(owners, float(short[over + means : over + 3 * means].max()) - lapse)
+            owners = max(owners, float(short[over : over + self._visitors[place + 1]].max()) - lapse)
         return Weighed(pool - owners, f"{accounts} accounts, {n / accounts:.1f} each")
 
     def _absent(self, time: NDArray[np.float32]) -> NDArray[np.float32]:

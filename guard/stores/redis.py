@@ -42,6 +42,8 @@ _NOTHING = Taken(-1, 0.0, (), ())
 _NOTHING_SPENT = Spent(0.0, 0.0, 0.0)
 _SCRIPTS = ("take", "settle", "forget", "adopt")
 _LEAST_TIMEOUT_S = 0.5
+# Whatever else is asked will fare no better.
+_LOST = {"lost", "version", "tls"}
 
 
 class RedisStore:
@@ -63,7 +65,8 @@ class RedisStore:
             raise InstallError("the shared store has no address: set store under [state]")
         self.replica = replica or os.urandom(6).hex()
         self.errors: dict[str, int] = {}
-        """Calls that failed, by kind; ``healed``: what nobody could have written, and was taken for not there."""
+        """Calls that failed, by kind; ``healed``: what nobody could have written, and was taken for not there; ``forgotten``:
+        records that had lost writes, and were made good."""
         deadline_s = state.deadline_s
         self._now: Callable[[], float] = time or SystemClock().now
         self._link = Link(state.store, timeout_s=max(_LEAST_TIMEOUT_S, 4 * deadline_s), scripts=sources())
@@ -71,7 +74,15 @@ class RedisStore:
         self._shadow = Shadow(local, state.max_accounts, self.replica, state.replicas)
         self._breaker = Breaker(self._now())
         self._asker = Asker(
-            self._link, self._shadow, self._breaker, self._now, time, deadline_s, self._failed, self._healed
+            self._link,
+            self._shadow,
+            self._breaker,
+            self._now,
+            time,
+            deadline_s,
+            self._failed,
+            self._healed,
+            self._forgot,
         )
         self._batch = Batch(self._asker.send, deadline_s, late=self._late)
         self._settling = Settling(self._link, self._asker.clock, self._answers, self._failed, self._healed)
@@ -227,6 +238,7 @@ class RedisStore:
             "address": str(self._link.address),
             "errors": dict(self.errors),
             "trouble": self._home.trouble,
+            "warnings": list(self._home.warnings),
             "waiting": len(self._settling),
             "dropped": self._settling.dropped,
             **self.counts(),
@@ -262,6 +274,9 @@ class RedisStore:
                 outcomes.append((one.numbers, wire.told(-1, 0.0, (*bases, *[0.0] * (one.count - len(bases))), ())))
         taken = merged(bills, outcomes)
         if taken.refused >= 0:
+            for one in parts:
+                if one.outcome is not None and one.outcome.refused >= 0:
+                    self._shadow.hearsay.refused(one.whose)
             self._endings.give_back(parts, now)
             if said is not None:
                 self._sharing.undo(said.ticket)
@@ -300,9 +315,11 @@ class RedisStore:
         """A call to the store was not answered in time, or with an error."""
         self.errors[trouble.kind] = self.errors.get(trouble.kind, 0) + 1
         opened, now = self._breaker.opened, self._now()
-        self._breaker.failed(now, lost=trouble.kind in {"lost", "version"})
+        if trouble.asked_s >= self._home.turned_s:
+            self._breaker.failed(now, lost=trouble.kind in _LOST)
         self._home.heard(trouble, now)
         if self._breaker.opened != opened:
+            self._home.turned_s = asyncio.get_running_loop().time()
             self._batch.give_up()
 
     def _late(self, many: int) -> None:
@@ -311,6 +328,9 @@ class RedisStore:
     def _healed(self, many: int) -> None:
         if many:
             self.errors["healed"] = self.errors.get("healed", 0) + many
+
+    def _forgot(self, many: int) -> None:
+        self.errors["forgotten"] = self.errors.get("forgotten", 0) + many
 
 
 def _split(bills: Sequence[Bill], lone: bool) -> tuple[Sequence[int] | None, Sequence[int]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import codecs
+import json
 from collections.abc import Callable
 from random import Random
 from urllib.parse import quote
 
-from tests.populations import text
+from tests.populations import prose, text
 
 Disguise = Callable[[Random, str], str]
 
@@ -28,6 +29,7 @@ _LOOKALIKES = str.maketrans(
         "T": "Т",
     }
 )
+_EMOJI = "\U0001f600\U0001f680\U0001f33b\U0001f9e0\U0001f525"
 _LEET = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "t": "7"})
 _MORSE = dict(
     zip(
@@ -158,10 +160,59 @@ def padded_behind(dice: Random, said: str) -> str:
     return f"{said}\n\n{text(dice, 16)}"
 
 
+def padded_round(dice: Random, said: str) -> str:
+    """A thousand bytes of filler on either side."""
+    return f"{prose(dice, 150)}\n\n{said}\n\n{prose(dice, 150)}"
+
+
 def padded_far(dice: Random, said: str) -> str:
-    """Filler beyond what anybody looks at as a whole, before and behind."""
-    filler = (text(dice, 20) + " ") * 16
-    return f"{filler}\n\n{said}\n\n{filler}"
+    """Filler beyond what anybody looks at as a whole, before and behind; some 30 KB, none of it said twice."""
+    return f"{prose(dice, 2_600)}\n\n{said}\n\n{prose(dice, 2_600)}"
+
+
+def blanks_round(dice: Random, said: str) -> str:
+    """Nothing but blanks, more than a sketch looks at."""
+    return " " * dice.randint(4_000, 6_000) + said + "\n" * dice.randint(2_000, 4_000)
+
+
+def doubled(dice: Random, said: str) -> str:
+    """One letter in five twice."""
+    return "".join([c * 2 if dice.random() < 0.2 else c for c in said])
+
+
+def emoji_between(dice: Random, said: str) -> str:
+    return "".join([f"{word} {dice.choice(_EMOJI)} " for word in said.split()])
+
+
+def backwards(dice: Random, said: str) -> str:
+    return said[::-1]
+
+
+def in_json(dice: Random, said: str) -> str:
+    return json.dumps({dice.choice(("task", "q", "input")): said, "id": dice.randrange(10**9)})
+
+
+def caesar(dice: Random, said: str) -> str:
+    """Each text by another number of letters."""
+    by = dice.randint(1, 25)
+    return "".join([chr((ord(c) - 97 + by) % 26 + 97) if c.isascii() and c.islower() else c for c in said.lower()])
+
+
+def in_base32(dice: Random, said: str) -> str:
+    return base64.b32encode(said.encode()).decode()
+
+
+def spaces_in_words(dice: Random, said: str) -> str:
+    return "".join([f"{c} " if dice.random() < 0.12 and c.isalpha() else c for c in said])
+
+
+def vowels_dropped(dice: Random, said: str) -> str:
+    return "".join([c for c in said if c not in "aeiou" or dice.random() < 0.6])
+
+
+def words_between(dice: Random, said: str) -> str:
+    """A new word behind every second one."""
+    return " ".join([f"{word} {prose(dice, 1)}" if n % 2 else word for n, word in enumerate(said.split())])
 
 
 DISGUISES: dict[str, Disguise] = {
@@ -191,5 +242,16 @@ DISGUISES: dict[str, Disguise] = {
     "greeted": greeted,
     "padded before": padded_before,
     "padded behind": padded_behind,
+    "padded round": padded_round,
     "padded far": padded_far,
+    "blanks round": blanks_round,
+    "doubled letters": doubled,
+    "emoji between": emoji_between,
+    "backwards": backwards,
+    "json": in_json,
+    "caesar": caesar,
+    "base32": in_base32,
+    "spaces in words": spaces_in_words,
+    "vowels dropped": vowels_dropped,
+    "words between": words_between,
 }

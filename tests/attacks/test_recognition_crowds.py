@@ -130,13 +130,6 @@ def test_ordinary_people_who_speak_of_what_a_campaign_asks(loud: int) -> None:
     assert touched_share(found, "people") <= 0.003
 
 
-STUFFED = (
-    "a phrase of three words becomes a trait because the campaign is most of the traffic, not because it says anything of the campaign: "
-    "3 to 24 % of the people touched; purity has to be weighed against the campaign's share of all traffic"
-)
-
-
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=STUFFED)
 def test_common_phrases_in_a_campaigns_padding_shut_nobody_out() -> None:
     """Case 123: the attackers stuff their texts with phrases that everybody uses, so as to make them their own."""
     own = eliciting(5)

@@ -45,19 +45,23 @@ def plain_leak() -> float:
 
 QUICK = frozenset({
     "zero-width", "tag characters", "combining marks", "look-alikes", "fullwidth", "leet", "letters apart", "rot13", "base64 after words",
-    "hex", "escapes", "morse", "padded before",
+    "hex", "escapes", "morse", "padded before", "padded round", "padded far", "blanks round", "doubled letters", "emoji between",
 })  # fmt: skip
 """Tried in every run; the others in slow ones."""
 BREAKS = {
-    "padded far": "fresh filler before and behind the template, some 30 KB: neither a sketch of the first 400 and the last 200 bytes nor "
-    "the two lowest shingles of all between find the template again in half of the texts",
+    "caesar": "each text is shifted by another number of letters: rule 8 of ``plain`` undoes rot13 only",
+    "base32": "rule 5 of ``plain`` knows base64 and hex: of longer runs all are one word, and what stands round the slot is lost with it",
+    "spaces in words": "words are what blanks part: one in eight letters has a blank behind it, so few words are left whole",
+    "vowels dropped": "two vowels in five are gone: hardly three words in a row are the same",
+    "words between": "every second word is new: no two of the template's stand side by side",
 }
+"""Open holes, measured: all or much of the campaign leaks. In slow runs."""
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=BREAKS[name])) if name in BREAKS
+        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.xfail(strict=True, raises=AssertionError, reason=BREAKS[name])]) if name in BREAKS
         else name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
         for name in DISGUISES
     ],
@@ -112,6 +116,23 @@ def to_schema(dice: Random, body: Body, said: str) -> None:
     body["tools"] = [{"type": "function", "function": tool}]
 
 
+def to_format(dice: Random, body: Body, said: str) -> None:
+    """In the description of the answer's schema."""
+    schema = {"type": "object", "properties": {"answer": {"type": "string", "description": said}}}
+    body["messages"] = [{"role": "user", "content": prose(dice, 14)}]
+    body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def to_padded_schema(dice: Random, body: Body, said: str) -> None:
+    """In the midst of a description that is new each time."""
+    to_schema(dice, body, f"{prose(dice, 300)} {said} {prose(dice, 300)}")
+
+
+def to_padded_system(dice: Random, body: Body, said: str) -> None:
+    """In the midst of a system prompt that is new each time."""
+    to_system(dice, body, f"{prose(dice, 900)} {said} {prose(dice, 900)}")
+
+
 def to_earlier_turn(dice: Random, body: Body, said: str) -> None:
     """The request lies behind; what is new is new each time."""
     body["messages"] = [
@@ -123,24 +144,22 @@ def to_earlier_turn(dice: Random, body: Body, said: str) -> None:
 
 MOVES = {
     move.__name__: move
-    for move in (to_system, to_developer, to_turns, to_parts, to_tool_result, to_schema, to_earlier_turn)
+    for move in (
+        to_system,
+        to_developer,
+        to_turns,
+        to_parts,
+        to_tool_result,
+        to_schema,
+        to_format,
+        to_padded_schema,
+        to_padded_system,
+        to_earlier_turn,
+    )
 }
 
 
-UNSEEN = {
-    "to_schema": "what stands in a tool's description or schema (Ask.texts) is in no trait that recognition looks at: the kind `tools` is the "
-    "exact hash of the whole list, and no text kind. All of the campaign leaks",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=UNSEEN[name])) if name in UNSEEN
-        else name
-        for name in MOVES
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name", list(MOVES))
 def test_moving_a_template_wins_nothing(name: str, plain_leak: float) -> None:
     """Cases 67 and 68: nor does another place in the request that the model reads as well."""
     found = judge(log(campaign(place=MOVES[name]), people(150, days=1)))

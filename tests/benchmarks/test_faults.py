@@ -112,8 +112,13 @@ def test_bars() -> None:
     assert missed(4, "kill", over=0.11) == ["11.0% over-admitted; at most 10%"]
     assert missed(1, "kill", recovered_s=1.2) == ["recovered after 1.20 s; within 1 s is wanted"]
     assert missed(1, "kill", recovered_s=None) == ["recovered never; within 1 s is wanted"]
-    assert missed(1, "oom", recovered_s=None) == []
+    assert missed(1, "oom", recovered_s=None) == ["recovered never; within 1 s is wanted"]
+    assert missed(4, "drip", recovered_s=1.01) == ["recovered after 1.01 s; within 1 s is wanted"]
     assert missed(1, "hang", p99_s=0.053) == ["p99 51 ms more; at most 50 ms"]
+    assert missed(4, "busy", p99_s=0.053) == ["p99 51 ms more; at most 50 ms"]
+    assert missed(4, "oom", p99_s=0.053) == []
+    assert missed(4, "oom", p99_s=0.103) == ["p99 101 ms more; at most 100 ms"]
+    assert missed(1, "oom", health_p99_s=0.010) == []  # others ran beside it
     assert missed(1, "hang", health_p99_s=0.010) == ["health p99 10.0 ms, was 2.0 ms; at most twice as long and 5 ms"]
 
 
@@ -146,7 +151,7 @@ def test_the_worst_of_the_runs_is_shown() -> None:
 
 
 def options(**given: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"quick": False, "faults": [], "only": []} | given)
+    return argparse.Namespace(**{"quick": False, "faults": [], "only": [], "runs": 5} | given)
 
 
 def test_what_is_run() -> None:
@@ -165,6 +170,53 @@ def test_what_is_run() -> None:
     ]  # fmt: skip
     with pytest.raises(SystemExit, match="unknown: nope"):
         faults.cases_of(options(faults=["nope"]))
+
+
+def test_what_is_run_beside_what() -> None:
+    """Where there is a bar for milliseconds guard is alone; everything of guard's five times, of its peers' once."""
+    faults = load("faults")
+    rounds = faults.rounds_of(faults.cases_of(options()), options())
+    runs: dict[tuple[str, int, str], int] = {}
+    for together in rounds:
+        assert len({(each.limiter == "guard", each.replicas) for each in together}) == 1
+        assert len(together) <= faults.AT_ONCE[together[0].replicas]
+        assert len(together) == 1 or not any(each.limiter == "guard" and each.scene.alone for each in together)
+        for each in together:
+            key = (each.limiter, each.replicas, each.scene.name)
+            runs[key] = runs.get(key, 0) + 1
+    assert {runs[key] for key in runs if key[0] == "guard"} == {5}
+    assert {runs[key] for key in runs if key[0] != "guard"} == {1}
+    assert len(runs) == 2 * len(SCENES) + 10
+    assert {scene.name for scene in load("faults_scenes").SCENES if scene.alone} == {"kill", "hang", "busy"}
+
+
+def test_a_run_that_breaks_off_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those beside it end too, and neither passes for judged."""
+    faults = load("faults")
+
+    class Stands:
+        async def __aenter__(self) -> Any:
+            return object()
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+    async def run(case: Any, stand: Any, effort: Any, seed: int, gate: asyncio.Barrier) -> Any:
+        if case.scene.name == "oom":
+            raise TimeoutError("the store did not heal")
+        await gate.wait()
+
+    monkeypatch.setattr(faults, "ready", lambda case, place: Stands())
+    monkeypatch.setattr(faults, "_measured", run)
+    given = options(
+        faults=["oom", "late"], only=["guard"], runs=1, server="valkey", envs=tmp_path, seed=0, verbose=False
+    )
+    cases = faults.cases_of(given)
+    asyncio.run(faults.run_all(cases, given, tmp_path))
+    missed = faults.shortfalls(cases)
+    assert len(missed) == 4
+    assert sum("did not heal" in each for each in missed) == 2
+    assert all("could not be judged: broke off" in each for each in missed)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (BENCHMARKS / "limiters").glob("*.py")))
@@ -237,6 +289,30 @@ def test_each_fault_begins_and_ends(name: str, program: Path, tmp_path: Path) ->
     assert all(each.process is None for each in rig.nodes)
 
 
+def test_commands_are_counted_node_by_node(program: Path, tmp_path: Path) -> None:
+    """One that is gone for a moment takes nothing away and adds nothing; one that was restarted begins at 0."""
+    scenes = load("faults_scenes")
+    rig = scenes.Rig("failover", program, tmp_path / "store")
+    try:
+        primary, replica = rig.nodes
+        for _ in range(5):
+            primary.call("SET", "a", "1")
+        before = rig.served()
+        replica.kill()
+        assert rig.served() == before
+        primary.call("SET", "a", "1")
+        assert rig.served() == before + 1
+        replica.start()
+        assert before + 1 <= rig.served() <= before + 3
+        primary.restart()
+        assert before + 1 <= rig.served() <= before + 5
+        for times in (1, 2, 3):
+            primary.call("EVAL", "for n = 1, 9 do redis.call('SET', 'a', n) end", 0)
+            assert rig.served() == times  # what a script does is not counted, neither here nor at a replica
+    finally:
+        rig.close()
+
+
 def test_recovery_is_seen(own_server: servers.Server, tmp_path: Path) -> None:
     """From the moment when the store is asked as often as before; the watching itself doesn't count."""
     scenes = load("faults_scenes")
@@ -244,6 +320,7 @@ def test_recovery_is_seen(own_server: servers.Server, tmp_path: Path) -> None:
     class Alone(scenes.Rig):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             self.nodes = [own_server]
+            self._looking, self._counted, self._served = {}, {}, [0, 0]
 
     async def watch() -> tuple[float | None, float | None]:
         rig = Alone()

@@ -32,16 +32,21 @@ def peer(name: str, request_us: float, chunk_us: float, *, faults: int = 0) -> A
     made = gateway.Peer(name, name)
     short, long = (request_us + chunk_us * chunks for chunks in (gateway.SHORT, gateway.LONG))
     made.rounds = {
-        name: [measured(1000, cpu_us / 1000, 1.0, faults), measured(1000, cpu_us / 500, 1.0, 0)]
+        name: [measured(1000, cpu_us / each, 1.0, faults) for each in (1000, 500, 1000)]
         for name, cpu_us in (("JSON", request_us), ("short", short), ("long", long))
     }
     return made
 
 
-def test_a_figure_is_the_least_of_the_rounds() -> None:
-    """Whatever else the machine does only adds."""
-    assert peer("x", 300, 20).request_us() == pytest.approx(300)
-    assert peer("x", 300, 20).chunk_us() == pytest.approx(20)
+def test_a_figure_is_the_median_of_the_rounds_and_two_are_compared_within_a_round() -> None:
+    """A round in which everything took twice as long changes no comparison; the quarters are told."""
+    gateway = load("gateway")
+    assert peer("x", 300, 20).requests_us() == pytest.approx([300, 600, 300])
+    assert peer("x", 300, 20).chunks_us() == pytest.approx([20, 40, 20])
+    assert gateway.spread([5.0, 1.0, 3.0, 2.0, 4.0]) == (2.0, 3.0, 4.0)
+    assert gateway.spread([]) is None
+    assert gateway.times([300, 600, 300], [100, 200, 100]) == pytest.approx((3, 3, 3))
+    assert gateway.times([300], []) is None
 
 
 def test_bars_are_judged_for_a_request_and_for_a_chunk() -> None:
@@ -69,6 +74,18 @@ def test_a_bar_that_cannot_be_judged_is_not_held() -> None:
     assert "skipped: not installed" in gateway.table([skipped])
 
 
+def test_a_bar_within_the_spread_is_said_to_be() -> None:
+    """Whoever reads the figure knows that another run may say otherwise."""
+    gateway = load("gateway")
+    ours, twin = peer(gateway.GUARD, 130, 10), peer(gateway.TWIN, 100, 10)
+    assert "within the spread" not in gateway.compared([ours, twin])
+    measured = load("gateway_load").Measured
+    ours.rounds["JSON"] = [measured(1000, cpu_us / 1000, 1.0, 0) for cpu_us in (100, 240, 130)]
+    assert "a request: 1.200 [1.000-1.300], bar 1.300" in gateway.compared([ours, twin])
+    ours.rounds["JSON"] = [measured(1000, cpu_us / 1000, 1.0, 0) for cpu_us in (100, 280, 140)]
+    assert "within the spread" in gateway.compared([ours, twin])
+
+
 def test_cpu_time_is_that_of_the_process() -> None:
     """Work adds, waiting doesn't."""
     cpu_s = load("gateway_load").cpu_s
@@ -88,6 +105,7 @@ def test_each_client_is_answered_as_it_asked() -> None:
             done = asyncio.run(gateway_load.ask(port, os.getpid(), wanted, 0.02))
             assert done.requests >= 2
             assert done.faults == 0
+        assert asyncio.run(gateway_load.ask(port, os.getpid(), gateway_load.Load(2, 0, 41), 0.0)).requests >= 41
 
 
 def test_another_answer_is_a_fault() -> None:

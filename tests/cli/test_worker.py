@@ -57,6 +57,45 @@ def test_it_leads_and_ends_when_it_is_told_to(store_server: Server, tmp_path: Pa
     assert "Traceback" not in said.read_text()
 
 
+def test_it_takes_up_its_policy_anew_and_keeps_the_last_good_one(store_server: Server, tmp_path: Path) -> None:
+    """When the file has changed, and at once on SIGHUP; the others hear which policy it leads by, and a mistake ends nothing."""
+    said = tmp_path / "said"
+    environ = {**os.environ, "GUARD_KEY": "a key for tests, long enough to be one"}
+    path = policy(tmp_path, store_server.url)
+    good = path.read_text()
+    with said.open("wb") as out:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "guard", "worker", "--policy", str(path)], stdout=out, env=environ
+        )
+
+        def told(text: bytes) -> bool:
+            assert running.poll() is None
+            return text in said.read_bytes()
+
+        def digests() -> set[str]:
+            (live,) = store_server.call("KEYS", "*:live")
+            return {value.rpartition('"digest":"')[2] for value in store_server.call("HGETALL", live).values()}
+
+        try:
+            until(lambda: told(b": leads;"))
+            before = digests()
+            path.write_text(good + '[[limit]]\nid = "few"\nper = ["account"]\nrequests = "3/day"\n')
+            until(lambda: told(b"took up the policy anew"))
+            until(lambda: digests() != before)
+            path.write_text(good + "nonsense = 1\n")
+            running.send_signal(signal.SIGHUP)
+            until(lambda: told(b"the last good one stays in force"))
+            path.write_text(good)
+            running.send_signal(signal.SIGHUP)
+            until(lambda: digests() == before)
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(30) == 0
+        finally:
+            if running.poll() is None:
+                running.kill()
+                running.wait()
+
+
 @pytest.mark.parametrize(("store", "remedy"), [("", "[state] store"), ("redis://127.0.0.1:1/0", "GUARD_KEY")])
 def test_what_it_can_not_lead_without_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], store: str, remedy: str

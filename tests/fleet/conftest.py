@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -32,19 +33,27 @@ class Replica:
     """One guard among others, and a replay that decides by it."""
 
     def __init__(
-        self, url: str, clock: Clock, policy: Policy, *, serves: bool = True, by_store_time: bool = False
+        self,
+        url: str,
+        clock: Clock,
+        policy: Policy,
+        *,
+        serves: bool = True,
+        by_store_time: bool = False,
+        key: HashKey = KEY,
+        former: HashKey | None = None,
     ) -> None:
         self.policy = policy
-        self.guard = Guard(policy, key=KEY)
+        self.guard = Guard(policy, key=key, former=former)
         self.link = Link(url)
-        self.fleet = Fleet(self.guard, self.link, clock, serves=serves, by_store_time=by_store_time)
+        self.fleet = Fleet(self.guard, self.link, clock, serves=serves, by_store_time=by_store_time, former=former)
         self.replay = Replay(policy, guard=self.guard, due=_nothing)
 
     @property
     def duty(self) -> Duty:
         """What it does as whoever leads."""
-        assert self.fleet._duty is not None
-        return self.fleet._duty
+        assert self.fleet._office.duty is not None
+        return self.fleet._office.duty
 
     async def close(self) -> None:
         """It ends in good order."""
@@ -63,9 +72,9 @@ class Replicas:
         self._dice = random.Random(7)
         self._reader = ExchangeLog()
 
-    def add(self, *, serves: bool = True, policy: Policy | None = None) -> Replica:
+    def add(self, *, policy: Policy | None = None, **more: Any) -> Replica:
         """One more."""
-        made = Replica(self._url, self.clock, policy or self._policy, serves=serves)
+        made = Replica(self._url, self.clock, policy or self._policy, **more)
         self.all.append(made)
         return made
 

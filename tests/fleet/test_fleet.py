@@ -177,10 +177,25 @@ async def test_different_policies_are_shown(replicas: Make) -> None:
     """Replicas that run different policies are named to the operator of each."""
     group = replicas()
     first = group.add()
-    group.add(policy=replace(load("standard"), digest="another"))
+    group.add(policy=replace(load("standard"), limits=()))
     await group.led()
     warnings = first.fleet.condition(group.clock.now())["warnings"]
     assert any("different policies" in warning for warning in warnings)
+
+
+async def test_one_policy_with_other_places_is_no_other_policy(replicas: Make) -> None:
+    """Where a replica keeps its state, its logs and its socket tells nothing of how it decides."""
+    text = 'version = 1\nmode = "enforce"\n[protect]\nroutes = ["/v1/*"]\n[state]\ndir = "{0}/state"\n[audit]\nfile = "{0}/a"\n'
+    group = replicas()
+    here, there = (load(text.format(place)) for place in ("here", "there"))
+    assert here.digest != there.digest
+    one, other = group.add(policy=here), group.add(policy=there)
+    await group.led()
+    await group.settle()
+    for replica in (one, other):
+        condition = replica.fleet.condition(group.clock.now())
+        assert len(condition["digests"]) == 2
+        assert condition["warnings"] == []
 
 
 @pytest.mark.parametrize("name", ["rows", "news", "said"])

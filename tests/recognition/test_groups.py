@@ -110,3 +110,16 @@ def test_accounts_that_were_forgotten_are_left_out() -> None:
 
     accounts.forget(stays.key)
     assert sample(events, accounts.number, BASELINE, NOW + 2) is None
+
+
+def test_a_group_near_a_verdict_is_looked_at_again_soon() -> None:
+    """An eighth more exchanges instead of half as many again; never later than it was due anyhow."""
+    group = Group([])
+    group.seen = 80
+    group.put_off()
+    group.look_again()
+    assert group.due == 91
+
+    group.due = 85
+    group.look_again()
+    assert group.due == 85

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guard.remote.batch import Answer, Batch, Call
+from guard.remote.batch import LATE, Answer, Batch, Call
 from guard.remote.link import Trouble
 from guard.remote.wire import told
 
@@ -148,3 +148,23 @@ async def test_trouble_is_an_answer() -> None:
 
     told = await Batch(send, 5.0).put(Call("a", b"", 0))
     assert isinstance(told, Trouble)
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": use}) for use in (False, True)], ids=str)
+async def test_an_answer_that_lay_there_while_the_loop_stood_still_is_no_late_one() -> None:
+    """The deadline has passed for want of anybody who reads it. One that still isn't there then is late after all."""
+    loop = asyncio.get_running_loop()
+    for comes in (True, False):
+        server = Server(held=True)
+        late: list[int] = []
+        waiting = Batch(server.send, 0.02, late=late.append).put(calls(1)[0])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        stood = loop.time() + 0.1
+        if comes:
+            loop.call_soon(server.go.set)
+        while loop.time() < stood:
+            pass
+        assert (await waiting == LATE) is not comes
+        assert late == [1] * (not comes)
+        server.go.set()

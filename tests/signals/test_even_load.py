@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from guard.samples import Sample
@@ -9,6 +10,7 @@ from tests.signals.groups_made_up import (
     degenerate,
     in_bursts,
     last,
+    made,
     paced,
     people,
     poisson,
@@ -34,7 +36,7 @@ def test_a_pool_that_is_dealt_work_carries_even_loads(seed: int) -> None:
     assert nats(queue(rng, paced(rng, 1200, 3), 200, deal="round_robin")) > 20
     assert nats(queue(rng, poisson(rng, 1200, 3), 200)) > 10
     assert nats(queue(rng, in_bursts(rng, 1200, 3), 200)) > 10
-    assert nats(queue(rng, paced(rng, 1200, 3), 150, deal="sticky")) > 5
+    assert nats(queue(rng, paced(rng, 4000, 3), 150, deal="sticky")) > 5
     assert nats(queue(rng, paced(rng, 400, 1), 8, deal="round_robin")) > 3
 
 
@@ -75,3 +77,17 @@ def test_little_says_little(kind: str) -> None:
     """Degenerate samples never raise, and hardly weigh (one in which all accounts take turns is even, whatever else)."""
     sample: Sample = degenerate()[kind]
     assert abs(SIGNAL.weigh(sample).nats) < 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_crowd_that_comes_once_is_no_pool(seed: int) -> None:
+    """A launch: thousands come within an hour, ask two or three things, as everybody does, and are gone."""
+    rng = rng_of(seed)
+    begins = np.sort(rng.beta(2, 3, 800)) * 3600.0
+    visits = [begin + np.append(0.0, rng.lognormal(6.2, 1.0, rng.geometric(0.45) - 1)).cumsum() for begin in begins]
+    at = np.concatenate(visits)
+    account = np.repeat(np.arange(len(visits)), [len(visit) for visit in visits])
+    order = np.argsort(at)
+    crowd = made(rng, at[order], account[order])
+    for many in (60, 200, 700, len(at)):
+        assert nats(Made(*(column[:many] for column in crowd))) < 1.0

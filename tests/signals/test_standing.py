@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from guard.signals.standing import PLUGIN
-from tests.signals.groups_made_up import BASELINE, degenerate, paced, queue, rng_of, sample_of
+from tests.signals.groups_made_up import BASELINE, DAY, START, degenerate, paced, queue, rng_of, sample_of
 
 SIGNAL = PLUGIN()
 GROUP = queue(rng_of(1), paced(rng_of(1), 200, 1), 40, deal="round_robin")
 
 
-def nats(standing: list[float], usual: float = 0.6) -> float:
-    sample = sample_of(GROUP, replace(BASELINE, standing=usual), standing=np.array(standing, np.float32))
+def nats(standing: list[float], usual: float = 0.6, age_days: float = 60.0) -> float:
+    born = np.full(len(standing), START - age_days * DAY)
+    sample = sample_of(GROUP, replace(BASELINE, standing=usual), standing=np.array(standing, np.float32), born=born)
     return SIGNAL.weigh(sample).nats
 
 
@@ -29,6 +30,12 @@ def test_having_none_says_a_little() -> None:
     assert 0.5 < nats([0.0] * 40) <= 1.0
     assert nats([0.4] * 40) == nats([0.0] * 40)
     assert nats([0.0] * 40, usual=0.0) == 0.0
+
+
+def test_that_the_new_have_none_goes_without_saying() -> None:
+    """How many are young is told by a signal of its own; one newcomer with standing still speaks for all."""
+    assert nats([0.0] * 40, age_days=3.0) == 0.0
+    assert nats([1.0] + [0.0] * 39, age_days=3.0) < 0.0
 
 
 @pytest.mark.parametrize("kind", degenerate())

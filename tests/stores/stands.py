@@ -46,7 +46,7 @@ class Awaited:
     def take(self, charges: Sequence[Bill] | Sequence[Charge], slots: Slots, now: float) -> tuple[Taken, int]:
         self.now = now
         outcome: tuple[Taken, int] = self._loop.run(self.store.reserve(charges, slots, now))
-        assert not self.store.errors
+        assert not self.store.errors.keys() - {"forgotten"}  # a test may have emptied it
         return outcome
 
     def settle(self, corrections: Spent | Sequence[tuple[tuple[str, ...], float]], lease: int, now: float) -> bool:
@@ -56,7 +56,7 @@ class Awaited:
     async def _settled(self, corrections: Any, lease: int, now: float) -> bool:
         settled = self.store.settle(corrections, lease, now)
         await self.store.drain()
-        assert not self.store.errors
+        assert not self.store.errors.keys() - {"forgotten"}  # a test may have emptied it
         return settled
 
     def hold(self, lease: int, ends_at: float) -> None:

@@ -1,0 +1,219 @@
+"""Who joins a relay's cluster: its own accounts at their first hop, nobody for one transcript."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from guard.recognition import keeping
+from guard.recognition.accounts import Known
+from guard.recognition.joining import HELD, TRIAL, first_talk, on_trial
+from guard.types import Account
+from tests.recognition.relays import Talk, World, account, people, relay, run
+
+ORDINARY = [account(f"person {n}", age_days=5.0 + n) for n in range(60)]
+POOL = [account(f"rented {n}", age_days=5.0 + 6 * n, verified=n % 6 == 0) for n in range(40)]
+POOLS = b"the relay's"
+
+
+def relaying(turns: int = 1_600, *, common: bool = False) -> tuple[World, list[Talk]]:
+    """A relay that is known, among ordinary people. ``common``: they come by the same client as it does."""
+    world = World()
+    talks: list[Talk] = []
+    own: dict[str, Talk] = {}
+    client = POOLS if common else b"people's"
+    run(world, turns, lambda: relay(world, POOL, talks), lambda: people(world, ORDINARY, own, client))
+    assert len(world.clusters) == 1
+    return world, talks
+
+
+def known(world: World, who: Account) -> Known:
+    found = world.core.recognition.accounts.find(who.key)
+    assert found is not None
+    return found
+
+
+def members_answer(world: World) -> Talk:
+    """A conversation that a member of the relay was answered in before it was known, and that nobody has gone on from."""
+    talk = Talk()
+    member = next(one for one in POOL if known(world, one).hops == HELD)
+    # As if the operator had let this one pass: it is answered, and its owner stays a member.
+    asked = [{"role": "user", "content": world.ask()}]
+    receiver = known(world, member)
+    cluster, receiver.cluster = receiver.cluster, 0
+    held, receiver.hops = receiver.hops, 0
+    decision = world.send(member, talk, asked[0]["content"], client=POOLS)
+    receiver.cluster, receiver.hops = cluster, held
+    assert not decision.contained
+    return talk
+
+
+def own_turns(world: World, who: Account, count: int, client: bytes) -> list[bool]:
+    """So many conversations of its own: which of their first turns were contained."""
+    contained = []
+    for _ in range(count):
+        world.later(600.0)
+        contained.append(world.send(who, Talk(), client=client).contained)
+    return contained
+
+
+def paste(world: World, who: Account, client: bytes) -> None:
+    """It goes on from a member's answer: that exchange is the relay's, whoever sends it."""
+    assert world.core.recognition.hops.joining.pools
+    talk = members_answer(world)
+    world.later(100.0)
+    assert world.send(who, talk, client=client).contained
+
+
+def test_one_transcript_of_a_relays_holds_nobody() -> None:
+    """Whoever pastes it by a client of his own has that one exchange contained, and nothing else."""
+    world, _ = relaying()
+    reader = account("reader")
+    paste(world, reader, b"a reader's")
+    assert own_turns(world, reader, 12, b"a reader's") == [False] * 12
+    assert not on_trial(known(world, reader))
+
+
+def test_a_first_hop_by_the_pools_client_is_enough_for_a_while() -> None:
+    """A light account of the pool's shows one hop: what it sends next is contained, its first turns as well."""
+    world, _ = relaying()
+    light = account("light")
+    paste(world, light, POOLS)
+    assert own_turns(world, light, TRIAL, POOLS) == [True] * TRIAL
+
+
+def test_a_trial_ends() -> None:
+    """Who has the relay's client by chance and pasted once is free after so many exchanges, and stays free; he was never named
+    one of the cluster's."""
+    world, _ = relaying()
+    unlucky = account("unlucky")
+    paste(world, unlucky, POOLS)
+    contained = own_turns(world, unlucky, TRIAL + 20, POOLS)
+    assert contained == [True] * TRIAL + [False] * 20
+    assert known(world, unlucky).hops != HELD
+
+
+def test_on_trial_its_other_client_is_free() -> None:
+    """The account is used by two: what comes by another client is its owner's."""
+    world, _ = relaying()
+    shared = account("shared")
+    paste(world, shared, POOLS)
+    assert own_turns(world, shared, 3, b"its owner's") == [False] * 3
+
+
+def test_a_second_conversation_makes_a_member() -> None:
+    """On trial or after it."""
+    world, _ = relaying()
+    for name, between in (("soon", 1), ("late", TRIAL + 5)):
+        light = account(name)
+        paste(world, light, POOLS)
+        own_turns(world, light, between, POOLS)
+        paste(world, light, POOLS)
+        assert known(world, light).hops == HELD
+        assert own_turns(world, light, 10, POOLS) == [True] * 10
+
+
+def test_a_life_of_its_own_is_not_on_trial() -> None:
+    """An account that led one here before goes on with it."""
+    world, talks = relaying(800)
+    owner = account("owner", age_days=400.0)
+    for _ in range(40):
+        world.later(3 * 3_600.0)
+        world.send(owner, Talk(), client=POOLS)
+    own: dict[str, Talk] = {}
+    run(world, 1_200, lambda: relay(world, POOL, talks), lambda: people(world, ORDINARY, own))
+    paste(world, owner, POOLS)
+    assert own_turns(world, owner, 5, POOLS) == [False] * 5
+
+
+def test_what_everybody_comes_by_is_no_pools_client() -> None:
+    """Then one hop says nothing of who sent it."""
+    world, _ = relaying(common=True)
+    assert world.core.recognition.hops.joining.pools == {}
+
+
+def test_hops_before_the_verdict_count_after_it() -> None:
+    """An account that took over two conversations of accounts that were found to be a relay's only later is one of it."""
+    world = World()
+    talks: list[Talk] = []
+    own: dict[str, Talk] = {}
+    early = account("early")
+    steps = (lambda: relay(world, POOL, talks), lambda: people(world, ORDINARY, own))
+    run(world, 200, *steps)
+    for _ in range(2):
+        talk = Talk()
+        world.send(world.chance.choice(POOL), talk, client=POOLS)
+        world.later(60.0)
+        assert not world.send(early, talk, client=POOLS).contained
+    run(world, 1_600, *steps)
+    assert len(world.clusters) == 1
+    assert known(world, early).hops == HELD
+    assert world.send(early, Talk(), client=POOLS).contained
+
+
+@pytest.mark.parametrize("client", [b"a reader's", POOLS], ids=["of their own", "the pool's"])
+def test_a_relays_published_transcripts_hold_no_readers(client: bytes) -> None:
+    """Thirty readers of each of ten: whatever their client, at most the first two of each meet more than that exchange."""
+    world, _ = relaying()
+    readers = [account(f"reader {n}") for n in range(300)]
+    for first in range(0, 300, 30):
+        published = members_answer(world)
+        for who in readers[first : first + 30]:
+            world.later(60.0)
+            world.send(who, Talk(list(published.messages), published.holder), client=client)
+    held = [any(own_turns(world, who, 1, client)) for who in readers]
+    assert sum(held) <= (20 if client == POOLS else 0)
+    assert all(known(world, who).hops != HELD for who in readers)
+
+
+def test_customers_who_leave_a_relay_are_not_shut_out() -> None:
+    """Each goes on with one conversation of the relay's under a key of his own, and then asks his own things."""
+    world, _ = relaying()
+    customers = [account(f"customer {n}", age_days=1.0 + n) for n in range(20)]
+    for who in customers:
+        paste(world, who, b"customer's %d" % (int(who.key[:4], 16) % 5))
+    own: dict[str, Talk] = {}
+    before = len(world.contained)
+    run(world, 200, lambda: people(world, customers, own, b"a chat window"))
+    assert len(world.contained) == before
+
+
+def test_a_trial_is_kept_over_a_restart() -> None:
+    """With the client that the pool comes by."""
+    world, _ = relaying()
+    light = account("light")
+    paste(world, light, POOLS)
+    own_turns(world, light, 2, POOLS)
+    recognition = world.core.recognition
+    pieces = orjson.loads(orjson.dumps([*keeping.findings(recognition, whole=True), *keeping.verdicts(recognition)]))
+    fresh = recognition.another(type(recognition.clusters))
+    restoring = keeping.Restoring(fresh, world.now)
+    for piece in pieces:
+        restoring.take(piece)
+    restoring.done()
+    assert fresh.hops.joining.pools == recognition.hops.joining.pools != {}
+    assert fresh.hops.joining.clients == recognition.hops.joining.clients
+    world.core.recognition = fresh
+    assert own_turns(world, light, TRIAL, POOLS) == [True] * (TRIAL - 2) + [False] * 2
+
+
+def test_what_was_forgiven_is_on_trial_no_more() -> None:
+    """The operator lets the account go."""
+    world, _ = relaying()
+    light = account("light")
+    paste(world, light, POOLS)
+    assert world.core.forgive(next(iter(light.names)), world.now)
+    assert own_turns(world, light, 3, POOLS) == [False] * 3
+
+
+def test_how_a_trial_is_written() -> None:
+    """One number says until which exchange, and which conversation came first."""
+    one = Known(1, "k", 0.0)
+    one.count, one.hops = 10, -((10 + TRIAL) << 32 | 77)
+    assert first_talk(one.hops) == first_talk(77) == 77
+    assert first_talk(HELD) == first_talk(0) == 0
+    assert on_trial(one)
+    one.count += TRIAL
+    assert on_trial(one)
+    one.count += 1
+    assert not on_trial(one)
