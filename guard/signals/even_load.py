@@ -4,7 +4,7 @@ What it sees: a queue deals its work out over a pool: of the group's exchanges w
 one and the same chance, whoever it is. Owners differ: some ask once a week, some a hundred times, and what one asks comes
 together. So rates that are nearly equal (lognormal, ± 35 %, but for a tenth of strangers) are weighed against rates that differ
 as people's do (gamma of shape 0.7, ± 120 %) or businesses' (lognormal, a factor of 2.5 up or down), and against visitors, who
-come once, ask up to three things as everybody does, and are gone: a launch, a prompt that goes round. Time is counted in exchanges of the group, so it matters little how the queue runs
+come once, ask two things or so as everybody does, and are gone: a launch, a prompt that goes round. Time is counted in exchanges of the group, so it matters little how the queue runs
 by day and night. What follows within a conversation is left out.
 
 When an account joined and left isn't known, for pools are replaced every day or two. Three kinds of life are tried: there for
@@ -36,7 +36,7 @@ _STEP = 0.4
 _LEAST, _GREATEST = 0.05, 3000.0
 """Exchanges that an account would make in the whole sample: the range of the grid of rates."""
 _LIVES = (0.3, 0.1)
-_VISITORS = 3.0
+_VISITORS = 2.0
 """Exchanges that visitors make at most, on an average. A pool that gets no more out of an account looks the same."""
 _FEWEST = 5
 _BLOCK = 64

@@ -2,7 +2,7 @@
 
 What it sees: the share of accounts without standing that are younger than a fortnight and not verified, against the share
 among all accounts: beta-binomial, since groups differ (an honest one has the usual share more or less, worth four accounts; a
-pool four fifths). One honest group in ten is of newcomers, as young as any pool: so all of it says at most 2.3 nats.
+pool four fifths).
 
 What honest traffic sets it off: a tool that goes viral, a class, a campus in its first week. What hides from it: accounts
 that were rented, stolen or left to ripen. It says nothing where the operator states no ages and guard has itself seen less
@@ -15,8 +15,6 @@ Cost: 10 µs. Source: registration age as a mark of sybil accounts (SynchroTrap,
 
 from __future__ import annotations
 
-from math import exp, log
-
 import numpy as np
 
 from guard.likelihoods import beta_binomial
@@ -27,7 +25,6 @@ _YOUNG_S = 14 * 86400.0
 _SETTLED_IN_S = 21 * 86400.0
 _POOL = (4.0, 1.0)
 _WORTH = 4.0
-_NEWCOMERS = 0.1
 
 
 class YoungAccounts:
@@ -48,9 +45,7 @@ class YoungAccounts:
         young = int(np.count_nonzero(unknown))
         # The verified are seldom young: of the young, more than the usual share are unverified.
         usual = min(0.95, max(0.02, baseline.young * (1.0 + baseline.unverified) / 2))
-        pool = beta_binomial(young, among, *_POOL)
-        as_usual = beta_binomial(young, among, _WORTH * usual, _WORTH * (1.0 - usual))
-        nats = -log(_NEWCOMERS + (1.0 - _NEWCOMERS) * exp(min(as_usual - pool, 50.0)))
+        nats = beta_binomial(young, among, *_POOL) - beta_binomial(young, among, _WORTH * usual, _WORTH * (1.0 - usual))
         return Weighed(nats, f"{young} of {among} are young, {usual:.0%} usual")
 
 
