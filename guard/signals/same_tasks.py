@@ -12,7 +12,7 @@ What honest traffic it misses: prompts that go round and are filled with one's o
 
 Not costly to copy, but dear.
 
-Cost: about 1 ms for 1,024 exchanges. Source: the coverage of a sample by an earlier one (Good 1953), as a beta-binomial.
+Cost: about 0.5 ms for 1,024 exchanges. Source: the coverage of a sample by an earlier one (Good 1953), as a beta-binomial.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _TASKS = (1.0, 9.0)
 _HOW_OFTEN = 0.1
 _FEWEST = 16
 _MOST = 512
+_BLOCK = 16
+"""Exchanges at a time: products as small as that are never spread over threads, which spin for longer than the product takes."""
 
 
 class SameTasks:
@@ -50,10 +52,13 @@ class SameTasks:
         length = np.sqrt(np.einsum("ij,ij->i", gist, gist))
         gist /= np.maximum(length, np.float32(1e-6))[:, None]
         who = sample.account[places]
-        near = gist[half:] @ gist[:half].T >= _NEAR
-        near &= who[half:, None] != who[None, :half]
-        later = len(places) - half
-        new = later - int(np.count_nonzero(near.any(axis=1)))
+        earlier, later = gist[:half].T, len(places) - half
+        new = later
+        for start in range(half, len(places), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            near = gist[part] @ earlier >= _NEAR
+            near &= who[part, None] != who[None, :half]
+            new -= int(np.count_nonzero(near.any(axis=1)))
         campaign = beta_binomial(new, later, *_CAMPAIGN)
         tasks = beta_binomial(new, later, *_TASKS) - campaign
         nats = -log(1.0 - _HOW_OFTEN + _HOW_OFTEN * exp(min(tasks, 50.0)))
