@@ -19,15 +19,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from guard.charges import Bill, Tariff
+from guard.charges import Bill
 from guard.remote.purses import Key, Kind, Lot, Purse, kinds_of
+from guard.remote.tariffs import PerTariff
 
 _REFUSED_S = 1.0
 _SLOT_WAIT_S = 1.0
 # A lot whose answers run on is settled without them: its trail can't be kept for ever.
 _OLDEST_S = 120.0
 _IDLE_S = 60.0
-_TARIFFS_KEPT = 1_024
 _TICKETS = 65_536
 
 _Spend = tuple[Purse, Key, float]
@@ -53,7 +53,7 @@ class Allotments:
         self._lease_s = lease_s
         self._most = most
         self._purses: dict[Key, Purse] = {}
-        self._kinds: dict[Tariff, tuple[Kind, ...]] = {}
+        self._kinds = PerTariff(kinds_of)
         self._tickets: dict[int, tuple[_Group, ...]] = {}
         self._last = 0
         self._ended: list[tuple[Any, float]] = []
@@ -72,7 +72,7 @@ class Allotments:
         first, slot = 0, sum([len(bill.tariff.meters) for bill in bills])
         for tariff, subject, costs, factor, _ in bills:
             numbered = [0.0] * len(tariff.meters)
-            for kind in self._compiled(tariff):
+            for kind in self._kinds.of(tariff):
                 key = (tariff.kind, kind.limit, kind.unit, subject)
                 purse = self._purses.get(key) or self._purse(key, kind, now)
                 purse.kind, purse.factor, purse.used_at = kind, factor, now
@@ -306,16 +306,6 @@ class Allotments:
             lot.closed = True
             lot.purse.lots.remove(lot)
             self._ended.append((lot.lease, lot.spent))
-
-    def _compiled(self, tariff: Tariff) -> tuple[Kind, ...]:
-        kinds = self._kinds.get(tariff)
-        if kinds is None:
-            kinds = kinds_of(tariff)
-            if tariff.kept:
-                if len(self._kinds) >= _TARIFFS_KEPT:
-                    self._kinds.clear()  # of policies that are no more
-                self._kinds[tariff] = kinds
-        return kinds
 
     def _purse(self, key: Key, kind: Kind, now: float) -> Purse:
         while len(self._purses) >= self._most:

@@ -21,7 +21,8 @@ from guard.contracts import Store
 from guard.remote.debts import Debt, Owed
 from guard.remote.hearsay import Hearsay
 from guard.remote.owing import Owing
-from guard.remote.statics import Statics, limits_of
+from guard.remote.statics import limits_of, static_of
+from guard.remote.tariffs import PerTariff
 from guard.remote.views import Seen, Views
 
 _NOTHING = Spent(0.0, 0.0, 0.0)
@@ -47,27 +48,16 @@ class Shadow:
     def __init__(self, local: Store, most: int, replica: str, replicas: int = 1) -> None:
         self.replicas = max(1, replicas)
         self.views = Views(most)
+        self.saw = self.views.saw
+        """After every reply, for each bill."""
         self._local = local
         self.hearsay = Hearsay(self.views)
         self._debts = Owing(local, self.views, self.hearsay, most, replica)
         self._under_way: dict[int, _Held] = {}
         self._swept_at = _SWEPT_AT
-        self._statics = Statics()
+        self._statics = PerTariff(static_of)
 
     # -- while the store answers -----------------------------------------------------------------------------------
-
-    def saw(  # noqa: PLR0917 - one reply
-        self,
-        bill: Bill,
-        levels: Sequence[float],
-        server_at: float,
-        hits: float,
-        now: float,
-        took: bool = True,
-        lost_at: float = 0.0,
-    ) -> None:
-        """After every reply, for each bill (see ``Views.saw``)."""
-        self.views.saw(bill, levels, server_at, hits, now, took, lost_at)
 
     def seen(self, bills: Bill | Sequence[Bill], now: float) -> Seen:
         """Goes with every call: all bills of one account."""

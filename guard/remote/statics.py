@@ -11,7 +11,6 @@ from guard.meters import COST_MAX
 
 _UNBOUNDED = 2.0 * COST_MAX
 _MANY_SLOTS = 2.0**40
-_TARIFFS_KEPT = 1_024
 
 
 class Static(NamedTuple):
@@ -27,26 +26,7 @@ class Static(NamedTuple):
     shut_slot: int
 
 
-class Statics:
-    """Those of the tariffs in use, each made once."""
-
-    __slots__ = ("_made",)
-
-    def __init__(self) -> None:
-        self._made: dict[Tariff, Static] = {}
-
-    def of(self, tariff: Tariff) -> Static:
-        static = self._made.get(tariff)
-        if static is None:
-            static = _static(tariff)
-            if tariff.kept:
-                if len(self._made) >= _TARIFFS_KEPT:
-                    self._made.clear()  # of policies that are no more
-                self._made[tariff] = static
-        return static
-
-
-def _static(tariff: Tariff) -> Static:
+def static_of(tariff: Tariff) -> Static:
     """An open limit has room for everything; one that is shut and only in shadow has none."""
     amounts = {**dict.fromkeys(tariff.open, _UNBOUNDED), **dict.fromkeys(tariff.shut, 0.0)}
     meters = tuple([meter._replace(amount=amounts.get(meter.limit, meter.amount)) for meter in tariff.meters])
@@ -71,4 +51,4 @@ def limits_of(bills: Sequence[Bill], numbers: Sequence[int]) -> Iterator[str]:
         yield limits[number]
 
 
-__all__ = ["Static", "Statics", "limits_of"]
+__all__ = ["Static", "limits_of", "static_of"]
