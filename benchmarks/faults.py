@@ -74,7 +74,7 @@ class Effort(NamedTuple):
 FULL = Effort(3.0, 5.0, 3.0, 5)
 BESIDE = Effort(2.0, 5.0, 2.5, 5)
 QUICKLY = Effort(1.0, 5.0, 1.5, 1)
-AT_ONCE = {1: 4, 4: 3}
+AT_ONCE = {1: 2, 4: 2}
 """How many cases with so many replicas are measured at a time."""
 
 

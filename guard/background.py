@@ -58,6 +58,7 @@ class Background:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_JOINING_S):
                         await fleet.round()
+            self._installation.collecting.watch()
             self.start()
 
     def start(self) -> None:
@@ -71,6 +72,7 @@ class Background:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        self._installation.collecting.leave()
         await self._admin.close()
         if self._fleet is not None and self._installation.fleet is not None:
             self._fleet.cancel()

@@ -6,7 +6,7 @@ Specification, version 3 (so that a faster implementation can replace this one b
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
   header names in the client's order and its product name (``stack``). A part that is empty has no facet.
 * what is *new* in a conversation are the turns after the model's last one, if the account has sent the turns before that one in
-  an earlier request; else all turns, since a client may invent a past. Joined by U+000A and made plain (``plain``). Of that: the
+  an earlier request; else all turns, since a client may invent a past. It *goes on* from there the first four times. Joined by U+000A and made plain (``plain``). Of that: the
   shingles (kind ``shingle``), ``opening`` and ``closing`` of its sketch (``sketch.py``), its gist. ``slot`` is the keyed hash of its
   folded text in UTF-8, without the ASCII characters that are neither letters nor digits, A to Z in lower case: all of it, and 0 if
   empty.
@@ -47,6 +47,8 @@ VERSION = 3
 MEDIA_TOKENS = 1_000
 _MOST_KNOWN = 2_048
 _MOST_TALKS = 65_536
+_BRANCHES = 4
+"""From one point of a conversation an account goes on so many times (another try, an edit); more make it a piece that is repeated."""
 _LONGEST_KNOWN = 2_048
 _MOST_SEALED = 8
 _SYSTEM_SHINGLES = 2
@@ -68,6 +70,7 @@ class _Begun(NamedTuple):
     since: int
     new: View
     talk: Talk
+    goes_on: bool
 
 
 class _Standing(NamedTuple):
@@ -88,7 +91,7 @@ class Fingerprinter:
         self._sketcher = Sketcher(key.sketch_secret)
         self._passages = Passages()
         self._standing: Recent[int, _Standing] = Recent(_MOST_KNOWN)
-        self._talks: Recent[int, bool] = Recent(_MOST_TALKS)
+        self._talks: Recent[int, int] = Recent(_MOST_TALKS)
         # Parameters and stacks repeat from request to request; neither is anybody's text.
         self._known: Recent[tuple[str, bytes], Facet] = Recent(_MOST_KNOWN)
 
@@ -107,12 +110,12 @@ class Fingerprinter:
 
     def _begin(self, ask: Ask, account: str) -> _Begun:
         """What is new in a request. Books what the account sends."""
-        past, since, talk = self._past(ask.turns, account, ask.said)
-        return _Begun(past, since, view("\n".join([turn[1] for turn in ask.turns[since:]])), talk)
+        past, since, talk, goes_on = self._past(ask.turns, account, ask.said)
+        return _Begun(past, since, view("\n".join([turn[1] for turn in ask.turns[since:]])), talk, goes_on)
 
     def _finish(self, ask: Ask, stack: bytes, account: str, begun: _Begun, sketch: Sketch) -> Features:
         system, parameters, tools, turns = ask.system, ask.parameters, ask.tools, ask.turns
-        past, since, new, talk = begun
+        past, since, new, talk, goes_on = begun
         facets: list[Facet] = []
         standing: Readings = {}
         texts = [system] if system else []
@@ -167,11 +170,12 @@ class Fingerprinter:
             ask.requests,
             talk,
             self._sealed(ask.sealed) if ask.sealed else (),
+            goes_on,
         )
 
-    def _past(self, turns: tuple[Turn, ...], account: str, visible: str | None) -> tuple[int, int, Talk]:
+    def _past(self, turns: tuple[Turn, ...], account: str, visible: str | None) -> tuple[int, int, Talk, bool]:
         """Where the model's last turn begins and where what came after it does; 0, 0 where the account has not sent what stands
-        before; and how the conversation is known again. Books what the account sends now.
+        before; how the conversation is known again; and whether it goes on. Books what the account sends now.
 
         One pass over the text, whoever sends it: the account is mixed in afterwards.
         """
@@ -184,23 +188,25 @@ class Fingerprinter:
         while past and turns[past - 1][0] == "assistant":
             past -= 1
         talk = self._key.conversation()
-        known = False
+        gone = 0
         before = answered = 0
         if past:
             talk.update("\0".join([turn[1] for turn in turns[:past]]).encode())
             before = int.from_bytes(talk.digest(), "little")
-            known = self._talks.get(before ^ whose) is not None
+            gone = self._talks.get(before ^ whose) or 0
+            if gone:
+                self._talks.put(before ^ whose, gone + 1)
             talk.update(b"\0")
             said = prefix("\n".join([turn[1] for turn in turns[past:since]]) if visible is None else visible)
             answered = self._key.answer(before, said) if said else 0
         if since == end:
             # The client puts words into the model's mouth: nobody's next request goes on from there.
-            return (past, since, NO_TALK) if known else (0, 0, NO_TALK)
+            return (past, since, NO_TALK, gone <= _BRANCHES) if gone else (0, 0, NO_TALK, False)
         talk.update("\0".join([turn[1] for turn in turns[past:]]).encode())
         asked = int.from_bytes(talk.digest(), "little")
-        self._talks.put(asked ^ whose, True)
+        self._talks.put(asked ^ whose, 1)
         found = Talk(asked, before, answered)
-        return (past, since, found) if known else (0, 0, found)
+        return (past, since, found, gone <= _BRANCHES) if gone else (0, 0, found, False)
 
     def _sealed(self, texts: Sequence[str]) -> tuple[int, ...]:
         """The hashes of signatures in both ways in which logs may name them."""
@@ -281,6 +287,8 @@ def dump(features: Features) -> dict[str, Any]:
     more: dict[str, Any] = {} if features.requests == 1 else {"requests": features.requests}
     if features.talk != NO_TALK:
         more["talk"] = [f"{value:016x}" for value in features.talk]
+    if features.goes_on:
+        more["goes_on"] = True
     if features.sealed:
         more["sealed"] = [f"{value:016x}" for value in features.sealed]
     return {
@@ -326,6 +334,7 @@ def load(record: Any, n: int) -> Features:
             requests=max(1, _count(record.get("requests", 1))),
             talk=Talk(*[int(value, 16) for value in record.get("talk", ())]),
             sealed=tuple([int(value, 16) for value in record.get("sealed", ())]),
+            goes_on=record.get("goes_on") is True,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExchangeLogError(n, f"request.features can't be read: {type(error).__name__}") from error

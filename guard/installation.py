@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from logging import INFO, WARNING
+from logging import WARNING
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from guard.body import parse
 from guard.clock import Clock
+from guard.collecting import Collecting
 from guard.compiled import Compiled
 from guard.contracts import Bill, Keeper, Remote, Slots, Taken
 from guard.control import Control
@@ -36,6 +37,7 @@ from guard.reload import PolicyFile, ReloadOutcome
 from guard.routes import NOT_PROTECTED, NotProtected
 from guard.saving import Saving
 from guard.settings import Policy
+from guard.store_condition import StoreCondition
 from guard.storing import fleet_of, store_of
 from guard.types import Exchange, Headers, JSONObject, Receipt, Route, Usage
 from guard.waiting import WaitingRoom
@@ -47,18 +49,12 @@ _PRE_RESOLVED = (
 )
 # Bodies of the largest size that may be half read at once; the next one is told to come back.
 _BODIES_AT_ONCE = 8
-# Recognition's share of a core, and what writing its findings down may cost.
+# Recognition's share of a core.
 _RECOGNITION_SHARE = 0.1
-_KEEPING_SHARE = 0.02
-_KEEPING_BYTES_PER_S = 1024 * 1024
-_FINDINGS = "recognition"
-# So many restored accounts are kept out of the garbage collector's way.
-_MANY = 10_000
 _NO_KEY = (
     "[state] store is shared by replicas, and each would know an account by another name: set GUARD_KEY to the same secret for "
     "all of them (`python -c 'import secrets; print(secrets.token_hex(32))'`)"
 )
-_LOCAL = "the store does not answer: this replica goes on by what it last saw, with its share of every limit"
 _NO_STATE_BUT_STORE = (
     "no [state] dir: limits live in the store, but a restart forgets evidence that only this replica holds"
 )
@@ -83,7 +79,6 @@ class Installation:
         store = store_of(in_force.state)
         self.remote = store if isinstance(store, Remote) else None
         """The store, where its meters live elsewhere: then exchanges are decided by ``reach``."""
-        self._store_told = ("up", 0)
         if self.remote is not None:
             if found.origin == "random":
                 raise StateError(_NO_KEY)
@@ -93,6 +88,7 @@ class Installation:
         elif not state_dir:
             claim_only_worker(os.environ)
         self._pace = Pace(BATCH_S, _RECOGNITION_SHARE)
+        self.collecting = Collecting()
         self.wake: Callable[[], None] = _nobody
         """Called when a batch for recognition is full before its time."""
         self.waiting = WaitingRoom()
@@ -116,6 +112,7 @@ class Installation:
             self._warnings.append(_NO_STATE if self.remote is None else _NO_STATE_BUT_STORE)
         self.fleet = fleet_of(self.guard, in_force.state, clock, found.former)
         """The other replicas; None: there are none."""
+        self._store = None if self.remote is None else StoreCondition(self.remote, self.fleet, self.log, self.audit)
         self.control = Control(
             self.guard if self.fleet is None else self.fleet.voice,
             audit=self.audit,
@@ -240,8 +237,8 @@ class Installation:
                 before, self._file.reload(now) if hangup else self._file.poll(now), now, "SIGHUP" if hangup else "watch"
             )
             yield
-        if self.remote is not None:
-            self._tell_of_store(self.remote.condition(now), now)
+        if self._store is not None:
+            self._store.tell(now)
         self.audit.flush(now)
         yield from self.recorder.flushing(now)
         if isinstance(self.guard.store, Keeper):
@@ -340,25 +337,14 @@ class Installation:
             "longest_slice_s": round(pace.longest_slice_s, 5),
         }
         now = self.clock.now()
-        warnings += self.guard.region.warnings(now)
+        warnings += [*self.guard.region.warnings(now), *self.collecting.warnings()]
         broken = [*(self.saving.trouble.values() if self.saving else ()), *self.guard.region.troubles(now)]
-        store = None if self.remote is None else self.remote.condition(now)
-        if store is not None and store["state"] != "up":
-            broken.append(_LOCAL)
-        if store is not None and self.fleet is not None:
-            store = store | {"fleet": self.fleet.condition(now)}
-            warnings += store["fleet"]["warnings"]
+        store: JSONObject | None = None
+        if self._store is not None:
+            store, wrong, soon = self._store.health(now)
+            broken += wrong
+            warnings += soon
         return Surroundings(tuple(broken), tuple(warnings), looking, store)
-
-    def _tell_of_store(self, store: JSONObject, now: float) -> None:
-        """A line when it goes and when it is back, and one a second at most while it fails."""
-        state, errors = str(store["state"]), sum(store["errors"].values())
-        if (state, errors) != self._store_told:
-            level = INFO if state == "up" and errors == self._store_told[1] else WARNING
-            self.log.event("store", now, level, state=state, errors=errors, since=store["since"])
-            if state != self._store_told[0]:
-                self.audit.event("store", now, state=state)
-            self._store_told = state, errors
 
     def _lag(self) -> str:
         return (

@@ -84,7 +84,7 @@ class Sample:
     reading: NDArray[np.float32]
     """(n,) the strongest content reading of the exchange, 0 to 1."""
     turns: NDArray[np.uint8]
-    """(n,) messages of the conversation so far (255: that many or more)."""
+    """(n,) messages of the conversation so far, as far as it is known to be one (255: that many or more)."""
     stack: NDArray[np.uint32]
     """(n,) hash of the client stack and parameters; 0: none."""
     model: NDArray[np.uint32]

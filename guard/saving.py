@@ -6,7 +6,6 @@ no more than a fiftieth of a core and a megabyte a second). A guard without a st
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from logging import WARNING
 from pathlib import Path
@@ -23,8 +22,6 @@ from guard.snapshot import StateDir
 _KEEPING_SHARE = 0.02
 _KEEPING_BYTES_PER_S = 1024 * 1024
 _FINDINGS = "recognition"
-# So many restored accounts are kept out of the garbage collector's way.
-_MANY = 10_000
 
 
 class Saving:
@@ -102,10 +99,6 @@ class Saving:
         if isinstance(guard.store, Keeper):
             for piece in kept.pieces.get("limits", ()):
                 guard.store.restore(piece, now)
-        if len(guard.recognition.accounts) >= _MANY:
-            # They live as long as the process: without this every full collection of garbage would go through all of them, and the
-            # server stand still for it, more than a tenth of a second for each hundred thousand accounts.
-            gc.freeze()
 
     def _write(self, now: float) -> Iterator[None]:
         self.written_at = now

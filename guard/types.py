@@ -222,6 +222,7 @@ class Features:
     talk: Talk = NO_TALK
     sealed: tuple[int, ...] = ()
     """Keyed 64-bit hashes of the reasoning signatures that it brings along."""
+    goes_on: bool = False  # whether its account has itself asked what stands before: anybody may make up a conversation
 
 
 @value
@@ -273,8 +274,7 @@ class Held(NamedTuple):
     evidence: tuple[Evidence, ...]
     settled: bool
     """Whether the account has a life of its own, so that only this exchange is the cluster's."""
-    merged: tuple[str, ...] = ()
-    """Names of clusters that this one has taken over."""
+    merged: tuple[str, ...] = ()  # names of clusters that this one has taken over
 
 
 @value

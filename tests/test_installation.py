@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from guard import saving as saving_module
 from guard.charges import Metered
 from guard.clock import ManualClock
+from guard.collecting import Collecting
 from guard.config import load
 from guard.errors import StateError
 from guard.installation import Installation
@@ -132,20 +132,16 @@ def test_an_erased_account_does_not_come_back_after_a_kill(tmp_path: Path) -> No
     second.close()
 
 
-def test_many_restored_accounts_are_kept_out_of_the_collectors_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A few are not worth it: the process is not guard's alone."""
-    frozen: list[int] = []
-    monkeypatch.setattr(saving_module.gc, "freeze", lambda: frozen.append(1))
-    first = started(tmp_path)
-    feed(first, LOG[:300])
-    first.close()
-    started(tmp_path, LOG[300][0]).close()
-    assert not frozen
-    monkeypatch.setattr(saving_module, "_MANY", 50)
-    started(tmp_path, LOG[300][0]).close()
-    assert frozen == [1]
+def test_a_long_collection_of_garbage_is_told_of(tmp_path: Path) -> None:
+    """The process is not guard's alone, so guard says what helps and does nothing by itself."""
+    installation = started(tmp_path)
+    moments = iter([100.0, 100.2])
+    installation.collecting = Collecting(lambda: next(moments, 101.0))
+    for phase in ("start", "stop"):
+        installation.collecting._told(phase, {"generation": 2})
+    warnings = installation.control.call("status", {}, by="test", now=T0)["warnings"]
+    assert ["200 ms" in warning for warning in warnings if "gc.freeze()" in warning] == [True]
+    installation.close()
 
 
 def test_findings_that_can_t_be_read_stop_the_start(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ LAYERS: dict[int, set[str]] = {
     },
     4: {
         "places", "wording", "mistakes", "schema", "mending", "when", "compiling", "checks", "config", "reload", "endpoints",
-        "compiled", "answering", "understanding", "operated", "saving", "storing", "pipeline", "pacing", "health", "control", "fleet", "installation",
+        "compiled", "answering", "understanding", "operated", "saving", "storing", "pipeline", "pacing", "collecting", "health", "control", "fleet", "store_condition", "installation",
     },
     5: {
         "background", "describing", "responder", "treatment", "reshaping", "presence", "middleware", "admission", "leaving", "transport", "upstream", "gateway", "asked", "outstanding", "asking", "testing", "exposition", "admin_token", "admin", "channel", "replay", "calibration",

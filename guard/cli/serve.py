@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import ipaddress
 import logging
 import math
@@ -110,16 +111,21 @@ def run(options: argparse.Namespace) -> int:
     _many_files()
     if os.getcwd() not in sys.path:  # for [identity] describe, as servers do it
         sys.path.insert(0, os.getcwd())
-    app = gateway(
-        options.upstream,
-        policy,
-        headers=headers,
-        credential=credential,
-        anyone=options.anyone,
-        timeouts=Timeouts(options.connect_timeout, options.read_timeout, options.pool_timeout),
-        probes=Probes(options.healthz, options.readyz),
-        most_connections=options.connections,
-    )
+    gc.disable()  # all that is read now stays: looking for garbage in it as it grows finds none
+    try:
+        app = gateway(
+            options.upstream,
+            policy,
+            headers=headers,
+            credential=credential,
+            anyone=options.anyone,
+            timeouts=Timeouts(options.connect_timeout, options.read_timeout, options.pool_timeout),
+            probes=Probes(options.healthz, options.readyz),
+            most_connections=options.connections,
+        )
+    finally:
+        gc.enable()
+    app.guard.installation.collecting.spare()
 
     class Server(uvicorn.Server):
         """uvicorn, which after its first signal listens for a while, saying that it isn't ready, before it ends."""

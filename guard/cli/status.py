@@ -43,12 +43,24 @@ def _lines(answer: JSONObject) -> Iterator[str]:
     yield f"exchanges {_counts(answer.get('exchanges'))}"
     yield f"accounts  {answer.get('accounts', 0)} ({_counts(answer.get('bands'))})"
     yield from _recognition(answer.get("recognition") or {}, float(answer.get("uptime_s") or 0))
+    yield from _store(answer.get("store") or {})
     for file in answer.get("region") or ():
         age = f", {file['age_days']:.0f} days old" if file.get("age_days") is not None else ""
         yield f"region    {file.get('file')}: {' and '.join(file.get('for', ()))}, {file.get('state')}{age}"
     yield f"words     {answer.get('grants', 0)} grants, {answer.get('blocks', 0)} blocks"
     audit = answer.get("audit") or {}
     yield f"audit     {audit.get('file') or 'none'}: {audit.get('written', 0)} lines, {audit.get('left_out', 0)} left out"
+
+
+def _store(found: JSONObject) -> Iterator[str]:
+    if not found:
+        return
+    fleet = found.get("fleet") or {}
+    leads = "this one leads" if fleet.get("leads") else f"{fleet.get('leader') or 'nobody'} leads"
+    workers = f" and {fleet['workers']} workers" if fleet.get("workers") else ""
+    others = f", {found.get('replicas', 1)} replicas{workers}; {leads}" if fleet else ""
+    failed = f"; failed calls: {_counts(found.get('errors'))}" if found.get("errors") else ""
+    yield f"store     {found.get('address', '')} {found.get('state')}{others}{failed}"
 
 
 def _recognition(found: JSONObject, uptime_s: float) -> Iterator[str]:

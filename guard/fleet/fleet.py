@@ -81,6 +81,8 @@ class Fleet:
             guard, self._post, self._roster, serves=serves, by_store_time=by_store_time, before=before
         )
         self._digested: tuple[Policy | None, str] = (None, "")
+        self._told = ""
+        """The digest that all were told of."""
         self._beat_at = -1e18
         self._heard_at = self._began_at = clock.now()
         self._was_alone = False
@@ -268,7 +270,12 @@ class Fleet:
         for place, word in words:
             self._said_from = place
             try:
-                said.hear(word, self._guard, duty.head if duty is not None else None, now)
+                verb = said.hear(word, self._guard, duty.head if duty is not None else None, now)
+                if verb == said.POLICY:
+                    # The next beat brings who runs what, and need not wait for its time.
+                    self._beat_at = -1e18
+                    self._wake.set()
+                    continue
                 self._forget(word)
             except StateError as broken:
                 self._unreadable(broken)
@@ -330,13 +337,19 @@ class Fleet:
 
     async def _be_there(self, now: float) -> None:
         self._was_alone |= self.alone(now)
-        if now - self._beat_at < BEAT_S and self._roster.beat is not None:
-            return
         if self._guard.policy is not self._digested[0]:
             self._digested = (self._guard.policy, deciding(self._guard.policy))
-        says = roster.says(serves=self.serves, digest=self._digested[1])
+        digest = self._digested[1]
+        anew = digest != self._told
+        if now - self._beat_at < BEAT_S and self._roster.beat is not None and not anew:
+            return
+        says = roster.says(serves=self.serves, digest=digest)
         self._roster.beat = beat = await self._post.beat(says)
         self._beat_at = self._roster.heard_at = now
+        if anew:
+            if beat.live.keys() - {self.replica}:
+                await self._post.nudge(said.word(said.POLICY, []))
+            self._told = digest
         duty = self._office.duty
         if duty is not None:
             if self._by_store_time:

@@ -177,6 +177,10 @@ class Post:
         keys = [self._key("said"), self._key("words")]
         await self._link.script("fleet say", keys, [entry, MOST_SAID, KEPT_MS, KEPT_MS, *pairs])
 
+    async def nudge(self, entry: bytes) -> None:
+        """Something for all who are there to hear, by which nothing holds."""
+        await self._link.script("fleet add", [self._key("said")], [entry, MOST_SAID, KEPT_MS])
+
     async def words(self) -> dict[str, bytes]:
         """What holds."""
         found = await self._link.call("HGETALL", self._key("words"))

@@ -28,7 +28,7 @@ KINDS = ("system", "tools", "shingle", "opening", "closing", "stack", "parameter
 """The kinds of traits that recognition looks at; the first five are of the text."""
 _CODES = {kind: code for code, kind in enumerate(KINDS)}
 _TEXT = 5
-_GRANTED, _BOOKED, _STATED, _GIST, _TALK, _CONTAINED = 1, 2, 4, 8, 16, 32
+_GRANTED, _BOOKED, _STATED, _GIST, _TALK, _CONTAINED, _GOES_ON = 1, 2, 4, 8, 16, 32, 64
 _MAGIC = b"gr"
 _HEAD = Struct("<2sB8sIdHH")
 _ROW = Struct("<BBbBBB16sddQdIIIB")
@@ -98,7 +98,7 @@ def packed(row: Row, model: int, network: int) -> bytes:
     sealed = features.sealed[:255]
     talk = _TALK_PARTS.pack(*features.talk) if features.talk != NO_TALK else b""
     flags = granted * _GRANTED | booked * _BOOKED | bool(stated) * _STATED | bool(gist) * _GIST
-    flags |= bool(talk) * _TALK | contained * _CONTAINED
+    flags |= bool(talk) * _TALK | contained * _CONTAINED | features.goes_on * _GOES_ON
     verified = -1 if account.verified is None else int(account.verified)
     created = nan if account.created is None else account.created
     key = bytes.fromhex(account.key)
@@ -204,6 +204,7 @@ def _row(content: bytes, place: int) -> tuple[Row, int]:
         gist=gist,
         talk=talk,
         sealed=sealed,
+        goes_on=bool(flags & _GOES_ON),
     )
     exchange = Exchange(account, Peer(network=UNKNOWN, subnet=network), "", features)
     read_row = Row(kind, at, exchange, bool(flags & _GRANTED), bool(flags & _BOOKED), bool(flags & _CONTAINED))

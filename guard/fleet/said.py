@@ -20,6 +20,8 @@ from guard.types import JSONObject
 from guard.words import Block, subjects
 
 VERSION = 1
+POLICY = "policy"
+"""The verb by which a replica says that it runs another policy now: no word of the operator's, and nothing that holds."""
 _MODE = "mode"
 _GRANT, _BLOCK = "grant ", "block "
 

@@ -9,12 +9,12 @@ convicts nobody. Accounts that showed a trait before the first of the cluster's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.earlier import earlier
 from guard.recognition.families import Family
-from guard.recognition.groups import Observed
+from guard.recognition.groups import Observed, shown_in_all
 from guard.recognition.purity import PURE, least_share, telling
 from guard.recognition.seasoned import of_it
 from guard.recognition.verdicts import CONFIRMED_NATS, CONFIRMED_SCORE, SUSPECT_NATS, Verdict, probability
@@ -192,9 +192,11 @@ class Clusters:
         *,
         apart: Set[int] = frozenset(),
         aged: bool = False,
+        deep: Sequence[Observed] = (),
     ) -> Cluster | None:
         """Books a verdict on a family: links its accounts without standing to a cluster, new or known. Returns it; None: when
-        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left. ``aged``: those of standing too.
+        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left. ``aged``: those of standing too. ``deep``: its
+        deep sample, where it is one queue as a whole.
 
         Accounts under a grant are never linked; those under a pardon only where it is ``lifted``: the evidence goes beyond it.
         """
@@ -203,6 +205,10 @@ class Clusters:
         for event in events:
             first.setdefault(event.number, event.at)
             counts[event.number] += 1
+        if family.whole:
+            counts = shown_in_all(family.count, events, deep)
+            for event in deep:
+                first[event.number] = min(event.at, first.get(event.number, event.at))
         present = [known for number in first if (known := self._accounts.number(number)) is not None]
         early = earlier(family, [event.number for event in events], self._accounts)
         core = [
@@ -304,6 +310,8 @@ class Clusters:
     def public(self, family: Family, now: float) -> bool:
         """Whether several owners of standing were among the first to show the trait: then a queue may use it too, and it finds
         groups, but it is nobody's mark. A life that was led for days is no standing: a campaign's scouts lead one as well."""
+        if family.whole:
+            return False
         founders = [known for number in set(family.numbers) if (known := self._accounts.number(number)) is not None]
         own = [known for known in founders if known.number not in self.contacts and not _usual(known, known.bearing)]
         standing = sum(known.of_standing(now) for known in own)

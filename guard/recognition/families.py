@@ -38,6 +38,7 @@ class Family:
         "slots",
         "times",
         "value",
+        "whole",
     )
 
     def __init__(self, value: int, now: float) -> None:
@@ -53,6 +54,8 @@ class Family:
         self.group: Group | None = None
         self.convicted = 0
         """The cluster that it was found to be when it was last weighed; 0: none."""
+        self.whole = False
+        """Whether it is one queue as far back as anything is kept of it, so that who showed it first is of the queue, too."""
         self.purity_due = 8
         """At how many exchanges its purity is worked out next."""
 

@@ -82,9 +82,9 @@ class Hops:
 
     def goes_on(
         self, exchange: Exchange, known: Known, client: int, now: float, *, again: bool
-    ) -> tuple[Cluster | None, bool]:
-        """The cluster whose conversation this exchange takes over (None: of none), and whether it takes one over at all. Books
-        what it goes on from."""
+    ) -> tuple[Cluster | None, bool, bool]:
+        """The cluster whose conversation this exchange takes over (None: of none), whether it takes one over at all, and whether it goes
+        on with one that was answered, whoever it was that asked. Books what it goes on from."""
         features = exchange.features
         talk, mine = features.talk, known.number
         answered = True
@@ -106,21 +106,21 @@ class Hops:
                 (one for key in features.sealed if (one := self.answers.find(key, now)) and one.number != mine), None
             )
         if found is None:
-            return None, False
+            return None, False, False
         if found.number == mine:
             if mine in self.nodes and answered and not again:
                 self.waiting.append(Step(now, mine, mine, found.talk, found.ago_s, client, known.count))
-            return None, False
+            return None, False, answered
         if not again:
             if answered and not self.answers.gone_on(found):
-                return None, False
+                return None, False, False
             self.waiting.append(Step(now, found.number, mine, found.talk, found.ago_s, client, known.count))
         giver = self._accounts.number(found.number)
         if giver is None or giver.cluster == 0 or known.cleared or known.cluster not in (0, giver.cluster):
-            return None, True
+            return None, True, True
         cluster = self._clusters.number(giver.cluster)
         if cluster is None or giver.hops != HELD or mine in cluster.bystanders:
-            return None, True
+            return None, True, True
         if not again:
             self.joining.joins(
                 known,
@@ -128,7 +128,7 @@ class Hops:
                 Step(now, found.number, mine, found.talk, found.ago_s, client, known.count),
                 self.nodes.get(mine),
             )
-        return cluster, True
+        return cluster, True, True
 
     def replayed(self, exchange: Exchange, now: float) -> frozenset[str]:
         """``signature``: it brings along a reasoning signature that was given to another account. It is this exchange that is told by

@@ -30,7 +30,7 @@ from guard.recognition import kept_hops
 from guard.recognition.accounts import COLUMNS, Known
 from guard.recognition.clusters import Cluster
 from guard.recognition.families import Family
-from guard.recognition.groups import Group, Observed
+from guard.recognition.groups import KEPT, Group, Observed
 from guard.recognition.pardons import Pardon
 from guard.recognition.recognition import Recognition
 from guard.samples import Baseline
@@ -53,7 +53,7 @@ _STATED = ("payment", "signup", "org")
 _CLUSTER = tuple(name for name in Cluster.__slots__ if name != "evidence")
 _FAMILY_ARRAYS = ("numbers", "times", "slots", "firsts")
 _FAMILY = tuple(name for name in Family.__slots__ if name not in {"group", *_FAMILY_ARRAYS})
-_GROUP = tuple(name for name in Group.__slots__ if name != "events")
+_GROUP = tuple(name for name in Group.__slots__ if name not in {"events", "deep"})
 
 
 # -- to plain data ---------------------------------------------------------------------------------------------------------
@@ -134,7 +134,9 @@ def _groups(families: Sequence[Family]) -> Iterator[Piece]:
     held: list[Observed] = []  # keeps the exchanges alive, by whose identity they are known
     for family, group in groups:
         events = group.events[-most:]
-        new = [event for event in events if id(event) not in places]
+        deep = group.deep if most >= KEPT else []
+        # Of each once: an exchange may be in both.
+        new = list({id(event): event for event in (*events, *deep) if id(event) not in places}.values())
         places.update((id(event), place) for place, event in enumerate(new, len(held)))
         held += new
         yield from _exchanges("exchanges", new)
@@ -145,6 +147,7 @@ def _groups(families: Sequence[Family]) -> Iterator[Piece]:
             columns=_GROUP,
             row=row,
             events=_packed(array("I", [places[id(e)] for e in events])),
+            deep=_packed(array("I", [places[id(e)] for e in deep])),
         )
 
 
@@ -292,6 +295,9 @@ class Restoring:
             raise ValueError("a group without its family")
         group = Group([self._exchanges[place] for place in _unpacked("I", piece["events"])])
         family.group = _filled(group, _plan(group, piece["columns"]), piece["row"])
+        group.deep = [self._exchanges[place] for place in _unpacked("I", piece.get("deep", ""))]
+        if not group.deep:
+            group.below = 0
         self._parts.groups[family.value] = family
 
     def _waiting(self, piece: Piece) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from guard.addresses import subnet
 from guard.hashing import HashKey
+from guard.likelihoods import FIRST_TURNS
 from guard.recent import Recent
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.ceilings import Ceilings, Over
@@ -105,9 +106,11 @@ class Lookout:
                 parameters = value & 0xFFFFFFFF
                 stack ^= parameters
         suspicion = None
-        taken_over = None
+        taken_over, goes_on = None, features.goes_on
         if features.talk.before or features.sealed:
-            taken_over, moved = self._hops.goes_on(exchange, known, client, now, again=again)
+            taken_over, moved, answered = self._hops.goes_on(exchange, known, client, now, again=again)
+            # Another replica may have been asked what stands before.
+            goes_on |= answered
             if moved:
                 # What stands before is new of this account, and was another one's: that says nothing of it.
                 values = [value for kind, value in features.facets if kind in STANDING_KINDS]
@@ -139,7 +142,7 @@ class Lookout:
                 features.slot,
                 features.gist,
                 asked,
-                min(features.turns, 255),
+                min(features.turns, 255) if goes_on else min(features.turns, FIRST_TURNS),
                 stack,
                 self._short("model", features.model),
                 network,

@@ -10,17 +10,18 @@ rhythm, …), and its cluster is then known by traits that are nearly all its ow
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from heapq import nsmallest
 from typing import NamedTuple
 
 from guard.hashing import HashKey
+from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.baseline import MOST, Usual
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.cohorts import Cohorts
+from guard.recognition.explained import Scene, explained
 from guard.recognition.families import FOUNDERS, Families, Family
 from guard.recognition.groups import HOPELESS_NATS, Group, Observed, sampling
 from guard.recognition.hops import UNTOLD, Hops
@@ -29,8 +30,8 @@ from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
 from guard.recognition.seasoned import FEWEST_EVENTS as FEWEST_SEASONED
-from guard.recognition.seasoned import FOUNDED_BY, mostly, of_one_queue
-from guard.recognition.verdicts import FEWEST, Verdict, Weighing, owners, prior, wide_enough
+from guard.recognition.seasoned import FOUNDED_BY, mostly, of_one_queue, partly
+from guard.recognition.verdicts import Verdict, Weighing, wide_enough
 from guard.samples import Baseline, Sample
 
 BASELINE_S = 3600.0
@@ -39,8 +40,6 @@ FEWEST_ACCOUNTS = 5
 TWINS = 12
 """So many latest exchanges at the same moments make two groups of one size the same."""
 FEWEST_CANDIDATES = 50
-EXPLAINED = 0.25
-"""The share of a convicted group's exchanges that must be one cluster's for the cluster to explain it."""
 RELEASE_NATS = -4.0
 """A family that was found to be one queue is held to be it until its log-odds fall below this."""
 _MOST_FAMILIES = 200_000
@@ -170,6 +169,9 @@ class Recognition:
             if group is not None:
                 if group.add(observed):
                     self._to_weigh[family.value] = family
+            elif observed.turns > FIRST_TURNS and number in family.numbers:
+                # The next step of what it has begun: long conversations would leave no room for others.
+                pass
             elif len(family.numbers) < FOUNDERS:
                 family.numbers.append(number)
                 family.times.append(at)
@@ -229,7 +231,7 @@ class Recognition:
             return
         self._weighed[same] = family
         # Exchanges come in between slices.
-        events = list(group.events)
+        events, deep = list(group.events), group.reaching_back()
         group.few = not family.convicted and not wide_enough(events, self._weighable)
         group.seasoned = len(events) >= FEWEST_SEASONED and wide_enough(events, self._weighable, whoever=True)
         if group.few and not group.seasoned:
@@ -246,14 +248,28 @@ class Recognition:
             cleared, pardoned = self.pardons.over(family.value, members, now)
         spoken = self.pardons.spoken
         seasoned = self._seasoned_chances if group.seasoned and mostly(taken) else 0
-        verdict = yield from self._weighing.weighing(taken, self._chances, cleared, seasoned=seasoned)
+        agreeing = self._seasoned_chances if group.seasoned and partly(taken) else 0
+        verdict = yield from self._weighing.weighing(
+            taken, self._chances, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
+        )
+        near = verdict.partly
+        if verdict.band < 2 and agreeing and deep:
+            further = yield from sampling(deep, self._weighable, baseline, now)
+            yield
+            if further is not None:
+                agreed = yield from self._weighing.agreeing(further, agreeing, cleared)
+                near = agreed.partly
+                if agreed.agreed:
+                    taken, verdict = further, agreed
         apart: set[int] = set()
         aged = False
         if verdict.band >= 2:
             apart = outsiders(events, family.value)
             yield
-            apart |= yield from self._explained(events, cleared, now)
-            aged = yield from of_one_queue(events, self._weighable, self._weighing, baseline, now, apart=apart)
+            scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
+            apart |= yield from explained(events, scene, self._chances, cleared)
+            whose = deep or events if verdict.agreed else events
+            aged = yield from of_one_queue(whose, self._weighable, self._weighing, baseline, now, apart=apart)
         if self.pardons.spoken != spoken:
             # The operator has spoken meanwhile: what was found is weighed again.
             self._to_weigh[family.value] = family
@@ -261,8 +277,9 @@ class Recognition:
         if self.observer is not None:
             self.observer(family, taken, verdict)
         group.weight = verdict.nats
-        if verdict.band < 2 and verdict.nats > _TELLING_NATS:
+        if verdict.band < 2 and (near or verdict.nats > _TELLING_NATS):
             group.look_again()
+        family.whole = verdict.agreed and aged
         if verdict.nats < RELEASE_NATS:
             family.convicted = 0
         if verdict.band >= 2 and (aged or not (verdict.seasoned or self.clusters.public(family, now))):
@@ -273,38 +290,11 @@ class Recognition:
                 if (kinds := self.pardons.kinds_of(number)) <= cleared
                 or self._weighing.weigh(taken, self._chances, kinds).band >= 2
             )
-            cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart, aged=aged)
+            cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart, aged=aged, deep=deep)
             family.convicted = cluster.number if cluster is not None else 0
             for first in range(0, len(events), _SLICE):
                 yield
                 self._judge_all(events[first : first + _SLICE])
-
-    def _explained(
-        self, events: Sequence[Observed], cleared: frozenset[str], now: float
-    ) -> Generator[None, None, set[int]]:
-        """The numbers of the accounts that only share a convicted group with a cluster that explains it.
-
-        A queue that uses a public prompt makes whatever shows the prompt look like one operator's. So where those that are not yet
-        the cluster's are enough to be weighed, their exchanges must not speak against it by themselves.
-        """
-        whose = Counter(
-            known.cluster
-            for event in events
-            if (known := self.accounts.number(event.number)) is not None and known.cluster
-        )
-        if not whose:
-            return set()
-        owner = max(whose, key=lambda number: (whose[number], -number))
-        rest = [
-            event for event in events if (known := self._weighable(event.number)) is not None and known.cluster != owner
-        ]
-        if whose[owner] < EXPLAINED * len(events) or not rest or self._baseline is None:
-            return set()
-        taken = yield from sampling(rest, self._weighable, self._baseline, now)
-        if taken is None or owners(taken) < FEWEST:
-            return set()
-        verdict = yield from self._weighing.weighing(taken, self._chances, cleared)
-        return set() if verdict.nats > prior(self._chances) else {event.number for event in rest}
 
     def _weigh_hops(self, now: float) -> Iterator[None]:
         """Weighs the accounts between which conversations move."""

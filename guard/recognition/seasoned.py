@@ -5,7 +5,9 @@ nearly all accounts of most honest groups have standing too, more is asked befor
 
 * it is ``FEWEST_EVENTS`` long, and as wide as any other that is weighed (``verdicts.wide_enough``, whatever the standing): what is
   short looks like anything by chance, and fewer groups are fewer chances to be wrong;
-* neither a single signal nor a single kind of evidence carries it (``verdicts.seasoned_nats``).
+* neither a single signal nor a single kind of evidence carries it (``verdicts.seasoned_nats``); or load, cards and hours agree
+  (``verdicts.agreed_nats``), as far back as anything is kept of it (``Group.deep``): honest groups have even loads, or no subjects, or
+  no hours of their own, but hardly ever all three. That takes a day and a half: nothing is known of hours sooner.
 
 It is never more than ``suspect``. Of an account with standing only exchanges are contained that carry the cluster's traits, and it is
 told to wait. And accounts of standing are linked, in whatever group, only where their own exchanges, weighed by themselves, speak for
@@ -63,6 +65,11 @@ def of_one_queue(
 def mostly(sample: Sample) -> bool:
     """Whether at least half of a group's accounts have standing; else it is weighed by those that have none."""
     return 2 * int(np.count_nonzero(sample.standing >= STANDING)) >= sample.accounts
+
+
+def partly(sample: Sample) -> bool:
+    """Whether enough of them have it for the rest not to be weighed by themselves alone."""
+    return 4 * int(np.count_nonzero(sample.standing >= STANDING)) >= sample.accounts
 
 
 def of_it(known: Known, usual: bool, now: float, *, aged: bool) -> bool:

@@ -35,6 +35,17 @@ FEWEST = 16
 FEWEST_TIED = 3
 OTHER_KINDS_NATS = 1.0
 """What other kinds than the strongest must say where a group is convicted whatever its accounts' standing."""
+CONDUCT = frozenset({"coordination", "rhythm"})
+"""Kinds of evidence that lie in how the accounts act, and not in who they are or what they say."""
+WHO = frozenset({"standing", "lifecycle"})
+"""Kinds that lie in who they are."""
+AGREES_NATS = 1.0
+"""From which on a costly signal agrees with the others of its kind."""
+AGREED_NATS = 2.3
+"""What load, cards and hours that agree say beyond what each may by itself. Each is capped for the sake of honest groups that look
+like a queue in it: set exercises, tools that make all text alike, servers that run round the clock. Hardly any is all of them."""
+AGED = 0.2
+"""How many campaigns are run on bought or ripened accounts: who they are speaks for them no louder than that where their conduct agrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +73,23 @@ class Verdict(NamedTuple):
     """Whether it holds only if accounts of standing count (``seasoned.py``)."""
     added: float = 0.0
     """What its nats then have beyond the caps of its kinds."""
+    agreed: bool = False
+    """Whether it is convicted by conduct that agrees."""
+    partly: bool = False
+    """Whether of one kind of conduct costly signals agree, so that it is worth looking again soon what the other kind says."""
 
     @property
     def score(self) -> float:
         """The probability that such a group is one campaign, in the range of its band."""
         return probability(self.nats, self.band)
+
+
+class _Heard(NamedTuple):
+    """What the signals say of a group: sums by kind, every costly one that speaks against it with its kind, and all that was said."""
+
+    sums: dict[str, float]
+    costly: list[tuple[str, float]]
+    evidence: tuple[Evidence, ...]
 
 
 class Weighing:
@@ -99,12 +122,40 @@ class Weighing:
         *,
         enough: bool = False,
         seasoned: int = 0,
+        agreeing: int = 0,
     ) -> Generator[None, None, Verdict]:
         """The same in steps, one a signal. ``enough``: whoever asks knows that there are owners enough (else ``owners`` counts).
-        ``seasoned``: it is one of so many that may be convicted whatever their accounts' standing; 0: it may not."""
+        ``seasoned``: it is one of so many that may be convicted whatever their accounts' standing; 0: it may not. ``agreeing``:
+        likewise by conduct that agrees."""
+        heard = yield from self._hear(sample, cleared)
+        sums = heard.sums
+        costly = {kind: sum([said for one, said in heard.costly if one == kind]) for kind in sums}
+        nats = self._capped(sums, candidates)
+        strong = [kind for kind, total in sums.items() if total >= STRONG_NATS]
+        strong_costly = any([min(sums[kind], costly[kind]) >= COSTLY_NATS for kind in strong])
+        tied = "infrastructure" not in cleared and costly.get("infrastructure", 0.0) >= STRONG_NATS
+        band = 0
+        if nats > SUSPECT_NATS and strong_costly and (enough or owners(sample) >= (FEWEST_TIED if tied else FEWEST)):
+            band = 3 if nats > CONFIRMED_NATS and len(strong) >= 2 else 2
+        if band == 0 and seasoned:
+            found = prior(seasoned) + seasoned_nats(sums, self._caps, [said for _, said in heard.costly])
+            if found > SUSPECT_NATS:
+                return Verdict(found, 2, heard.evidence, seasoned=True, added=found - nats)
+        if band == 0 and agreeing:
+            return self._agreed(heard, agreeing)
+        return Verdict(nats, band, heard.evidence)
+
+    def agreeing(
+        self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()
+    ) -> Generator[None, None, Verdict]:
+        """Whether a group is convicted by conduct that agrees, whoever its accounts are, and by nothing else. In steps."""
+        heard = yield from self._hear(sample, cleared)
+        return self._agreed(heard, candidates)
+
+    def _hear(self, sample: Sample, cleared: frozenset[str]) -> Generator[None, None, _Heard]:
+        """What every signal says, one a step."""
         sums: dict[str, float] = {}
-        costly: dict[str, float] = {}
-        each: list[tuple[str, float]] = []
+        costly: list[tuple[str, float]] = []
         evidence = []
         for signal, clip in self._signals:
             weighed = signal.weigh(sample)
@@ -113,32 +164,27 @@ class Weighing:
             if nats == 0.0:
                 continue
             sums[signal.group] = sums.get(signal.group, 0.0) + nats
-            if nats > 0.0 and signal.costly:
-                costly[signal.group] = costly.get(signal.group, 0.0) + nats
-                each.append((signal.group, nats))
+            if nats > 0.0 and signal.costly and signal.group not in cleared:
+                costly.append((signal.group, nats))
             evidence.append(Evidence(signal.name, signal.group, round(nats, 4), weighed.reason))
         if cleared:
             sums = {kind: min(total, 0.0) if kind in cleared else total for kind, total in sums.items()}
             evidence = [one for one in evidence if one.nats < 0.0 or one.group not in cleared]
+        return _Heard(sums, costly, tuple(evidence))
+
+    def _capped(self, sums: Mapping[str, float], candidates: int) -> float:
         nats = prior(candidates)
-        strong = 0
-        strong_costly = False
         for kind, total in sums.items():
             cap = self._caps[kind]
             nats += max(-cap, min(cap, total))
-            if total >= STRONG_NATS:
-                strong += 1
-                strong_costly |= min(total, costly.get(kind, 0.0)) >= COSTLY_NATS
-        tied = "infrastructure" not in cleared and costly.get("infrastructure", 0.0) >= STRONG_NATS
-        band = 0
-        if nats > SUSPECT_NATS and strong_costly and (enough or owners(sample) >= (FEWEST_TIED if tied else FEWEST)):
-            band = 3 if nats > CONFIRMED_NATS and strong >= 2 else 2
-        if band == 0 and seasoned:
-            heard = [one for kind, one in each if kind not in cleared]
-            found = prior(seasoned) + seasoned_nats(sums, self._caps, heard)
-            if found > SUSPECT_NATS:
-                return Verdict(found, 2, tuple(evidence), seasoned=True, added=found - nats)
-        return Verdict(nats, band, tuple(evidence))
+        return nats
+
+    def _agreed(self, heard: _Heard, candidates: int) -> Verdict:
+        nats = self._capped(heard.sums, candidates)
+        found = prior(candidates) + agreed_nats(heard.sums, self._caps, heard.costly)
+        if found > SUSPECT_NATS:
+            return Verdict(found, 2, heard.evidence, seasoned=True, added=found - nats, agreed=True)
+        return Verdict(nats, 0, heard.evidence, partly=agrees(heard.sums, heard.costly))
 
 
 def prior(candidates: int) -> float:
@@ -151,9 +197,10 @@ def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: 
     signal or one kind carries it.
 
     Without the strongest signal, what is costly must still come to ``COSTLY_NATS``; then signals of one kind that agree (one clock,
-    one load, one deck of cards) count beyond the kind's cap, for at most twice it. And other kinds must speak as well.
+    one load, one deck of cards) count beyond the kind's cap, for at most twice it. And other kinds must speak as well. Keys that are known to be one owner's (``signals/one_owner.py``) act as one
+    queue because they are.
     """
-    if sum(costly) - max(costly, default=0.0) < COSTLY_NATS:
+    if sum(costly) - max(costly, default=0.0) < COSTLY_NATS or sums.get("standing", 0.0) <= -caps["standing"]:
         return -inf
     strongest = max(sums, key=lambda kind: sums[kind])
     others = {kind: total for kind, total in sums.items() if kind != strongest}
@@ -161,6 +208,38 @@ def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: 
         return -inf
     kept = [max(-caps[kind], min(caps[kind], total)) for kind, total in others.items()]
     return min(2.0 * caps[strongest], sums[strongest]) + sum(kept)
+
+
+def agrees(sums: Mapping[str, float], costly: Sequence[tuple[str, float]]) -> bool:
+    """Whether of one kind of conduct two costly signals agree, and nothing of their kind speaks against it."""
+    found = Counter([kind for kind, nats in costly if kind in CONDUCT and nats >= AGREES_NATS])
+    return any([number >= 2 and sums[kind] >= COSTLY_NATS for kind, number in found.items()])
+
+
+def agreed_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: Sequence[tuple[str, float]]) -> float:
+    """What the evidence comes to where the conduct of a group's accounts agrees; −inf where it doesn't. ``sums`` by kind; ``costly``:
+    what each costly signal says, with its kind.
+
+    Of one kind of conduct two costly signals must agree (even load, one deck of cards), and the other must say as much (no hours of
+    their own). Then both count for up to twice their caps, and ``AGREED_NATS`` more. Who the accounts are (standing, age) speaks for
+    them as loudly as few campaigns are run on old accounts; of all else only content speaks against them. Where they share who pays or
+    one network besides, they are one owner's keys: a company's seats act as a queue, too, and bought accounts have payers of their own.
+    """
+    if sums.get("infrastructure", 0.0) >= STRONG_NATS:
+        return -inf
+    if not agrees(sums, costly) or any([sums.get(kind, 0.0) < COSTLY_NATS for kind in CONDUCT]):
+        return -inf
+    nats = AGREED_NATS
+    who = 0.0
+    for kind, total in sums.items():
+        cap = caps[kind]
+        if kind in CONDUCT:
+            nats += min(2.0 * cap, total)
+        elif kind in WHO:
+            who += max(-cap, min(0.0, total))
+        else:
+            nats += max(-cap, min(cap if kind == "content" else 0.0, total))
+    return nats + max(log(AGED / (1.0 - AGED)), who)
 
 
 def wide_enough(events: Sequence[Observed], weighable: Callable[[int], Known | None], *, whoever: bool = False) -> bool:

@@ -131,7 +131,7 @@ class Asker:
             forgot += outcome.lost_at == replies.now
             whose, outage = call.note
             if outage:
-                self._shadow.paid(whose, outage, now, outcome.touched, outcome.lost_at)
+                self._shadow.paid(whose, outage, now, outcome.touched, outcome.lost_at, not self._breaker.allows(now))
             answers.append((outcome, replies.now))
         if forgot:
             self._forgot(forgot)

@@ -1,13 +1,19 @@
-"""What a store says of itself (INFO), judged: is it new enough, does it keep what it is given, has it room?"""
+"""What a store says of itself (INFO, TIME), fetched and judged: is it new enough, does it keep what it is given, has it room?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from binascii import crc_hqx
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
+
+from guard.remote.link import Link, Trouble
 
 State = Literal["ok", "warning", "error"]
 PRIMARY = "name the primary, or its sentinels (redis+sentinel://)"
 OLDEST = (7, 0)
+SLOTS = 16_384
+"""Of a cluster."""
+_CLOCK_WARNS_S = 1.0
 _FULL, _NEARLY_FULL = 0.95, 0.8
 
 
@@ -89,3 +95,58 @@ def _clients(facts: Mapping[str, Any]) -> Finding:
     if most and now > _NEARLY_FULL * most:
         return Finding("connections", "warning", told, "raise maxclients: a replica of guard needs about twenty")
     return Finding("connections", "ok", told)
+
+
+async def nodes_of(link: Link, key: str) -> list[tuple[str, str]]:
+    """A key for each primary, and its name; without a cluster just ``key``, without a name. Raises ``Trouble``."""
+    if not link.clustered:
+        return [(key, "")]
+    ranges: Mapping[Any, Any] = await link.call("CLUSTER SLOTS", key=key)
+    widest: dict[str, tuple[int, int]] = {}  # for the fewer slots the longer is looked for a key
+    for (first, last), node in ranges.items():
+        host, port = node["primary"]
+        known = widest.setdefault(f"{host}:{port}", (first, last))
+        if last - first > known[1] - known[0]:
+            widest[f"{host}:{port}"] = first, last
+    return [(_key_in(*slots), name) for name, slots in sorted(widest.items())]
+
+
+def _key_in(first: int, last: int) -> str:
+    return str(next(n for n in range(64 * SLOTS) if first <= crc_hqx(str(n).encode(), 0) % SLOTS <= last))
+
+
+async def info_of(link: Link, key: str) -> dict[str, Any]:
+    """What the server of a key says of itself. Raises ``Trouble``."""
+    return dict(await link.call("INFO", key=key))
+
+
+async def clock_of(link: Link, key: str, clock: Callable[[], float]) -> Finding:
+    """How far the server's clock is from this machine's."""
+    try:
+        before = clock()
+        reply = await link.call("TIME", key=key)
+        after = clock()
+    except Trouble as trouble:
+        return Finding("clock", "warning", f"can't be told ({trouble.kind})", rights("+time"))
+    apart_s = float(reply[0]) + float(reply[1]) / 1e6 - (before + after) / 2
+    told = f"{apart_s:+.3f} s from this machine's"
+    if abs(apart_s) - (after - before) / 2 > _CLOCK_WARNS_S:
+        return Finding(
+            "clock", "warning", told, "let both keep time (NTP): limits go by the server's, records by this one's"
+        )
+    return Finding("clock", "ok", told)
+
+
+def together(found: Mapping[str, list[Finding]]) -> list[Finding]:
+    """What is wrong, node by node; and once what is well with all of them."""
+    told: list[Finding] = []
+    for rows in zip(*found.values(), strict=True):
+        wrong = [each._replace(told=f"{name}: {each.told}") for name, each in zip(found, rows, strict=True)
+                 if name and each.state != "ok"]  # fmt: skip
+        told += wrong or [rows[0]._replace(told=f"{rows[0].told}; {len(rows)} nodes alike")] if len(rows) > 1 else rows
+    return told
+
+
+def rights(words: str) -> str:
+    """The remedy where the user may not do something."""
+    return f"let the user do so: ACL SETUSER NAME {words}"

@@ -12,8 +12,8 @@ from guard.remote import names
 from guard.remote.asker import Asker
 from guard.remote.batch import STOOD_S
 from guard.remote.breaker import Breaker
-from guard.remote.facts import judged
 from guard.remote.link import Link, Trouble
+from guard.remote.oversight import Oversight
 from guard.remote.settling import Settling
 from guard.remote.shadow import Shadow
 
@@ -22,6 +22,8 @@ _BEAT_S = 1.0
 _RESET_S = 0.5
 # Probes that nobody waits for any more, each on a connection of its own until the link gives it up.
 _LOOKS_MOST = 8
+# An answer of any kind, however late, says for so long that the store can be told something.
+_ANSWERED_S = 0.25
 _BROUGHT = 64
 _ERASURES_MOST = 10_000
 # Errors of a server that is not, or no longer, the one to ask.
@@ -56,8 +58,7 @@ class Home:
     ) -> None:
         self.trouble = ""
         """What is wrong with the store and what helps; ``""``: nothing is known to be."""
-        self.warnings: tuple[str, ...] = ()
-        """What will go wrong with it, and what helps."""
+        self.oversight = Oversight(link, now if asker.seconds() == 0.0 else None)
         self.log: Callable[[str], None] | None = None
         """Called with a line for the operator, at most once a second."""
         self.beside: Callable[[], None] | None = None
@@ -73,6 +74,7 @@ class Home:
         self._deadline_s = deadline_s
         self.turned_s = float("-inf")
         """When the breaker opened or closed last, by the loop's clock: what was asked before says nothing about now."""
+        self._answered_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self._looks: list[asyncio.Task[Trouble | None]] = []
         self._beside: dict[str, asyncio.Task[None]] = {}
@@ -90,7 +92,6 @@ class Home:
                 self._failed(trouble)
             else:
                 self._succeeded()
-                self._go("look over", self._look_over())
             self._begin()
 
     async def close(self) -> None:
@@ -158,9 +159,12 @@ class Home:
             if self._breaker.state == "closed":
                 if self.beside is not None:
                     self.beside()
+                if self.oversight.due():
+                    self._go("look over", self.oversight.look())
                 self._settling.again()
-                if self._erasures or self._shadow.owing():
-                    self._go("bring", self._bring())
+            # Also while nobody relies on it: what others are not told of in time they give away once more.
+            if self._answers() and (self._erasures or self._shadow.owing()):
+                self._go("bring", self._bring())
 
     def _go(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Beside the rounds, which a store that hangs must not hold up: nobody would look whether it is back."""
@@ -205,20 +209,6 @@ class Home:
         elif self._breaker.state == "closed":
             self._succeeded()
 
-    async def _look_over(self) -> None:
-        """Says once what is set up in the store so that limits in use will be lost; what it may not ask it does without."""
-        try:
-            facts = await self._link.call("INFO", key=names.ALIVE)
-        except Trouble:
-            return
-        if not isinstance(facts, dict):
-            return
-        for finding in judged(facts):
-            if finding.what == "eviction" and finding.state != "ok":
-                self.warnings = (f"{finding.told}: {finding.remedy}",)
-                if self.log is not None:
-                    self.log(f"the store: {self.warnings[0]}")
-
     async def _asked(self) -> Trouble | None:
         """The call of a beat and of a probe: it writes, and it looks for a newer version's records."""
         try:
@@ -233,6 +223,7 @@ class Home:
             return error if isinstance(error, Trouble) else Trouble("other", "beat")
         if newest > names.LAYOUT:
             return Trouble("version")
+        self._answered_s = asyncio.get_running_loop().time()
         self._shadow.replicas = max(1, replicas)
         self._shadow.hearsay.hears(others, server_now, self._now())
         return None
@@ -245,13 +236,19 @@ class Home:
             if before != "closed":
                 self.turned_s = asyncio.get_running_loop().time()
                 self._shadow.recall()
+                self.oversight.soon()
+
+    def _answers(self) -> bool:
+        """Whether the store answers at all, be it too late for requests."""
+        return self._breaker.state == "closed" or asyncio.get_running_loop().time() < self._answered_s + _ANSWERED_S
 
     async def _bring(self) -> None:
         """Debts and erasures, until there are none or the store fails."""
-        while self._breaker.state == "closed":
+        while self._answers():
             owing = self._shadow.owing()[:_BROUGHT]
             if not owing or not await self._asker.bring(owing, self._now()):
                 break
+            self._answered_s = asyncio.get_running_loop().time()
         for subject in list(self._erasures):
             try:
                 await self._asker.erase(subject)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from binascii import crc_hqx
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from guard.remote.facts import PRIMARY, Finding, judged
+from guard.remote.facts import PRIMARY, SLOTS, Finding, clock_of, info_of, judged, nodes_of, rights, together
 from guard.remote.link import Link, Trouble
 from guard.remote.names import LAYOUT, NEWEST, PREFIX
 
-_SLOTS = 16_384
 _PINGS = 100
 _FEWEST_PINGS = 20
 _PATIENCE_S = 2.0
 _MOST_SCANNED = 20_000
 _SCANS_AT_ONCE = 1_000
 _MOST_LOOKED_AT = 50
-_CLOCK_WARNS_S = 1.0
 _PROBE = """
 redis.call('HSET', KEYS[1], 'a', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], 1000)
@@ -88,33 +84,23 @@ async def _all(link: Link, deadline_s: float, clock: Callable[[], float]) -> lis
     found = [Finding("reached", "ok", str(link.address)), *_wire(link)]
     found.append(await _latency(link, key, deadline_s))
     found.append(await _script(link, key))
-    found.append(await _clock(link, key, clock))
+    found.append(await clock_of(link, key, clock))
     try:
-        nodes = await _nodes(link, key)
-        facts = {name: await _info(link, where) for where, name in nodes}
+        nodes = await nodes_of(link, key)
+        facts = {name: await info_of(link, where) for where, name in nodes}
     except Trouble as trouble:
         found.append(
             Finding(
-                "facts", "warning", f"version, memory and persistence can't be told ({trouble.kind})", _rights("+info")
+                "facts", "warning", f"version, memory and persistence can't be told ({trouble.kind})", rights("+info")
             )
         )
         return [*found, await _layout(link, [(key, "")])]
-    found += _together({name: judged(each) for name, each in facts.items()})
+    found += together({name: judged(each) for name, each in facts.items()})
     if not link.clustered and str(facts[""].get("cluster_enabled")) == "1":
         found.append(Finding("cluster", "error", "it is a node of a cluster", _SCRIPT["moved"][1]))
     if link.clustered:
         found.append(await _slots(link, key))
     return [*found, await _layout(link, nodes)]
-
-
-def _together(found: Mapping[str, list[Finding]]) -> list[Finding]:
-    """What is wrong, node by node; and once what is well with all of them."""
-    told: list[Finding] = []
-    for rows in zip(*found.values(), strict=True):
-        wrong = [each._replace(told=f"{name}: {each.told}") for name, each in zip(found, rows, strict=True)
-                 if name and each.state != "ok"]  # fmt: skip
-        told += wrong or [rows[0]._replace(told=f"{rows[0].told}; {len(rows)} nodes alike")] if len(rows) > 1 else rows
-    return told
 
 
 def _wire(link: Link) -> list[Finding]:
@@ -162,7 +148,7 @@ async def _script(link: Link, key: str) -> Finding:
     try:
         reply = await link.script("probe", [key], ["1"])
     except Trouble as trouble:
-        told, remedy = _SCRIPT.get(trouble.kind, (f"scripts don't run ({trouble.kind})", _rights("+@scripting")))
+        told, remedy = _SCRIPT.get(trouble.kind, (f"scripts don't run ({trouble.kind})", rights("+@scripting")))
         return Finding("scripts", "error", told, remedy)
     if list(reply[1:]) != [2, b"1"]:
         return Finding(
@@ -171,50 +157,14 @@ async def _script(link: Link, key: str) -> Finding:
     return Finding("scripts", "ok", "may be run, and may write what guard writes")
 
 
-async def _clock(link: Link, key: str, clock: Callable[[], float]) -> Finding:
-    try:
-        before = clock()
-        reply = await link.call("TIME", key=key)
-        after = clock()
-    except Trouble as trouble:
-        return Finding("clock", "warning", f"can't be told ({trouble.kind})", _rights("+time"))
-    apart_s = float(reply[0]) + float(reply[1]) / 1e6 - (before + after) / 2
-    told = f"{apart_s:+.3f} s from this machine's"
-    if abs(apart_s) - (after - before) / 2 > _CLOCK_WARNS_S:
-        return Finding(
-            "clock", "warning", told, "let both keep time (NTP): limits go by the server's, records by this one's"
-        )
-    return Finding("clock", "ok", told)
-
-
-async def _nodes(link: Link, key: str) -> list[tuple[str, str]]:
-    """A key for each primary, and its name; without a cluster just ``key``, without a name. Raises ``Trouble``."""
-    if not link.clustered:
-        return [(key, "")]
-    ranges: Mapping[Any, Any] = await link.call("CLUSTER SLOTS", key=key)
-    names: dict[str, str] = {}
-    for (first, last), node in ranges.items():
-        host, port = node["primary"]
-        here = next(n for n in range(64 * _SLOTS) if first <= crc_hqx(str(n).encode(), 0) % _SLOTS <= last)
-        names.setdefault(f"{host}:{port}", str(here))
-    return [(where, name) for name, where in sorted(names.items())]
-
-
-async def _info(link: Link, key: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for section in ("server", "memory", "persistence", "replication", "clients", "cluster"):
-        facts |= await link.call("INFO", section, key=key)
-    return facts
-
-
 async def _slots(link: Link, key: str) -> Finding:
     try:
         facts = await link.call("CLUSTER INFO", key=key)
     except Trouble as trouble:
-        return Finding("cluster", "warning", f"can't be told ({trouble.kind})", _rights("+cluster|info"))
+        return Finding("cluster", "warning", f"can't be told ({trouble.kind})", rights("+cluster|info"))
     covered = int(facts.get("cluster_slots_ok", 0))
-    told = f"{covered:,} of {_SLOTS:,} slots served, {facts.get('cluster_known_nodes', '?')} nodes"
-    if covered < _SLOTS or facts.get("cluster_state") != "ok":
+    told = f"{covered:,} of {SLOTS:,} slots served, {facts.get('cluster_known_nodes', '?')} nodes"
+    if covered < SLOTS or facts.get("cluster_state") != "ok":
         return Finding("cluster", "error", told, "redis-cli --cluster check HOST:PORT, then --cluster fix")
     return Finding("cluster", "ok", told)
 
@@ -239,7 +189,7 @@ async def _layout(link: Link, nodes: list[tuple[str, str]]) -> Finding:
                     own += key.startswith(PREFIX.encode())
                 strange += await _without_end(link, [key for key in keys if key.startswith(PREFIX.encode())], where)
     except Trouble as trouble:
-        return Finding("layout", "warning", f"can't be told ({trouble.kind})", _rights("+scan +pttl"))
+        return Finding("layout", "warning", f"can't be told ({trouble.kind})", rights("+scan +pttl"))
     others = sorted(versions - {LAYOUT})
     more = "at least " if scanned >= _MOST_SCANNED else ""
     told = f"{more}{own} keys of guard's"
@@ -255,7 +205,3 @@ async def _layout(link: Link, nodes: list[tuple[str, str]]) -> Finding:
 async def _without_end(link: Link, keys: list[bytes], where: str) -> int:
     """How many of some keys have no time to live."""
     return sum([int(await link.call("PTTL", key, key=where)) == -1 for key in keys[:_MOST_LOOKED_AT]])
-
-
-def _rights(words: str) -> str:
-    return f"let the user do so: ACL SETUSER NAME {words}"

@@ -99,9 +99,18 @@ class Owing:
             self._owing.setdefault(name)
             self._all.setdefault(name, Debt()).told = False
 
-    def paid(self, account: str, outage: str, now: float, server_at: float = 0.0, lost_at: float = 0.0) -> None:
+    def paid(  # noqa: PLR0917 - one reply
+        self,
+        account: str,
+        outage: str,
+        now: float,
+        server_at: float = 0.0,
+        lost_at: float = 0.0,
+        apart: bool = False,
+    ) -> None:
         """The store has applied it, now or before; it last touched the record at ``server_at`` (0.0: not told), and found at
-        ``lost_at`` that writes were lost."""
+        ``lost_at`` that writes were lost. ``apart``: this replica goes on by itself. Then its local meters stay as they are: what
+        others have used meanwhile stands in the store, and was not said."""
         debt = self._all.get(account)
         if debt is None or debt.outage != outage:
             return
@@ -111,9 +120,12 @@ class Owing:
             bill = Bill(Tariff(mark.kind, (metered,), kept=False), subject, (0.0, 0.0, 0.0))
             self._views.paid(bill, (level,), server_at, now, lost_at)
         debt.told = True
+        known = self._views.account(account)
+        if apart and known is not None:
+            debt.server_at = known.server_at
         if not debt.owes:
             self._owing.pop(account, None)
-            if not debt.leases:
+            if not debt.leases and not apart:
                 del self._all[account]
 
     def owing(self) -> Sequence[str]:

@@ -154,9 +154,17 @@ class Shadow:
         """What goes with the account's next call, or by itself (see ``Owing.owed``)."""
         return self._debts.owed(account, now, seen_at)
 
-    def paid(self, account: str, outage: str, now: float, server_at: float = 0.0, lost_at: float = 0.0) -> None:
+    def paid(  # noqa: PLR0917 - one reply
+        self,
+        account: str,
+        outage: str,
+        now: float,
+        server_at: float = 0.0,
+        lost_at: float = 0.0,
+        apart: bool = False,
+    ) -> None:
         """The store has applied it (see ``Owing.paid``)."""
-        self._debts.paid(account, outage, now, server_at, lost_at)
+        self._debts.paid(account, outage, now, server_at, lost_at, apart)
 
     def recall(self) -> None:
         """The store is back (see ``Owing.recall``)."""

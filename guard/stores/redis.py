@@ -97,7 +97,7 @@ class RedisStore:
             self.replica,
             deadline_s,
         )
-        self._home.log = log
+        self._home.log = self._home.oversight.log = log
         self._leases = Leases()
         self._endings = Endings(self._settling, self._shadow, self._leases, self._now)
         self._sharing = Sharing(
@@ -238,7 +238,7 @@ class RedisStore:
             "address": str(self._link.address),
             "errors": dict(self.errors),
             "trouble": self._home.trouble,
-            "warnings": list(self._home.warnings),
+            "warnings": list(self._home.oversight.warnings),
             "waiting": len(self._settling),
             "dropped": self._settling.dropped,
             **self.counts(),

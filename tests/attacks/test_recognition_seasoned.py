@@ -68,3 +68,13 @@ def test_an_aged_queue_with_a_tools_words_does_not_shut_out_its_users(loud: int)
 
     assert len(found.touched("tool")) <= 1
     assert found.actions["tool", "refuse"] == 0
+
+
+def test_a_wide_queue_over_aged_accounts_is_found_by_how_it_is_dealt() -> None:
+    """Three hundred aged accounts ask twelve times a day each: the latest exchanges show hardly one account twice, the deep sample does."""
+    records = bought(count=300).queue(9_000, WORDING, days=2.5)
+
+    found = judge(log(records, people(70, days=3)))
+
+    assert found.leak("queue", 5_500) <= 0.1
+    assert found.touched("people") == []

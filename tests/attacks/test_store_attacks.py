@@ -219,6 +219,29 @@ async def test_slow_or_silent(store_server: Server, fault: Fault) -> None:
             assert 20 + many - drained <= used <= 20 + many + 1
 
 
+async def test_who_is_too_slow_for_requests_goes_on_telling(store_server: Server) -> None:
+    """96: one replica's way to the store is longer than the deadline, another's is not. What the one admits by itself is told to the
+    store all the while, late as it is, so the other does not give away the same room once more."""
+    slow_s = 0.1
+    with Proxy(store_server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        async with replica(url, deadline_s=0.05) as far, replica(store_server.url) as near:
+            for one in (far, near, far, near):
+                assert await one.admits()
+            proxy.fault = Fault(delay_s=slow_s)
+            begun = time.monotonic()
+            await came_true(lambda: far.store._shadow.replicas == 2, 10)
+            while far.up:
+                await far.admits()
+            own = await far.admitted(int(AMOUNT / 4))  # of its half of the room
+            await came_true(lambda: far.settled, 10)
+            assert not far.up
+            level = await near.level()
+            drained = (time.monotonic() - begun) * AMOUNT / WINDOW_S + 1
+            assert own == int(AMOUNT / 4)
+            assert level >= 4 + own - drained
+
+
 async def test_a_little_slower_is_no_outage(store_server: Server) -> None:
     """96: 5 ms more are waited for; one reply in a hundred that is late doesn't make an outage."""
     with Proxy(store_server.port) as proxy:

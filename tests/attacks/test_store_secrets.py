@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import zlib
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from guard.cli import main
 from tests import servers
@@ -16,6 +21,12 @@ from tests.attacks.victim import Victim
 from tests.attacks.wire import Wire
 from tests.patience import until
 
+SPELT = re.compile(
+    rb"(?<![A-Za-z0-9+/=])e[A-Za-z0-9+/]{3}(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+"""What zlib packed, as base64."""
+FEWEST_BYTES = 16
+"""What happens to open to less is nothing that was packed."""
 LONGEST_MS = 31 * 86_400 * 1_000
 """No window of the policy is longer than a day, and nothing that was found out is kept longer than a month."""
 
@@ -26,6 +37,39 @@ def plain_server(program: Path, tmp_path: Path) -> Any:
     server = servers.Server(program, tmp_path / "server", rdbcompression="no")
     yield server
     server.close()
+
+
+def opened(client: Any) -> list[bytes]:
+    """What lies packed (zlib, also as base64) in any value of the store, wherever in the value it begins; what was packed twice is
+    opened twice."""
+    found: list[bytes] = []
+    left = list(values(client))
+    while left:
+        value = left.pop()
+        left += [b64decode(text) for text in SPELT.findall(value)]
+        for at in range(len(value) - 1):
+            # The first two bytes of zlib's form: method 8, and a check by 31.
+            if value[at] & 0x0F == 8 and (value[at] << 8 | value[at + 1]) % 31 == 0:
+                with suppress(zlib.error):
+                    inside = zlib.decompressobj().decompress(value[at:])
+                    if len(inside) >= FEWEST_BYTES:
+                        found.append(inside)
+                        left.append(inside)
+    return found
+
+
+def values(client: Any) -> Iterator[bytes]:
+    """All values of all keys."""
+    for key in client.scan_iter():
+        match client.type(key):
+            case b"string":
+                yield client.get(key)
+            case b"hash":
+                yield from client.hgetall(key).values()
+            case b"stream":
+                yield from [value for _, fields in client.xrange(key) for value in fields.values()]
+            case kind:
+                raise AssertionError(f"{key!r} is a {kind!r}: look into that, too")
 
 
 @pytest.mark.uvicorn
@@ -49,8 +93,11 @@ def test_nothing_a_client_says_stands_in_the_store(
     with plain_server.client() as client:
         keys: list[str] = sorted(client.scan_iter())
         lives = {key: client.pttl(key) for key in keys}
+    with Redis.from_url(plain_server.url) as client:
+        pieces = opened(client)
     plain_server.call("SAVE")
-    content = (plain_server.folder / "dump.rdb").read_bytes()
+    content = b"\n".join([(plain_server.folder / "dump.rdb").read_bytes(), *pieces])
+    assert any(b'"families"' in piece or b'"accounts"' in piece for piece in pieces), "nothing packed was opened"
 
     assert {key: life for key, life in lives.items() if not 0 < life <= LONGEST_MS} == {}
     accounts = [key for key in keys if key.startswith("g1:{") and "guard" not in key]

@@ -36,6 +36,18 @@ def test_a_degraded_guard_is_1_and_says_why(guard: Run, desk: Desk) -> None:
     assert "warning: no state dir" in out
 
 
+def test_a_shared_store_has_a_line(guard: Run, desk: Desk) -> None:
+    """Whether it answers, how many are on it, who leads, what failed; nothing where there is none."""
+    assert "store  " not in guard("status")[1]
+    fleet = {"leads": True, "leader": "a1", "workers": 1}
+    told = {"state": "up", "address": "redis://h:6379/0", "replicas": 2, "errors": {"lost": 3}, "fleet": fleet}
+    desk.surroundings = Surroundings(store=told)
+    line = "store     redis://h:6379/0 up, 2 replicas and 1 workers; this one leads; failed calls: 3 lost\n"
+    assert line in guard("status")[1]
+    desk.surroundings = Surroundings(store=told | {"errors": {}, "fleet": fleet | {"leads": False, "workers": 0}})
+    assert "store     redis://h:6379/0 up, 2 replicas; a1 leads\n" in guard("status")[1]
+
+
 def test_an_override_is_shown_with_its_end(guard: Run) -> None:
     """Whoever comes later sees that somebody has switched something, and until when."""
     guard("mode", "observe", "--for", "2h")

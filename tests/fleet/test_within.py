@@ -9,7 +9,7 @@ import pytest
 
 from guard.config import load
 from guard.fleet.alike import deciding
-from guard.fleet.fleet import BEAT_S, ROUND_S
+from guard.fleet.fleet import ROUND_S
 from guard.settings import Grant
 from guard.types import Account
 from tests.fleet.conftest import KEY, Replicas
@@ -89,22 +89,51 @@ async def test_forgiveness(replicas: Make) -> None:
         assert not any(known.cluster for known in recognition.accounts)
 
 
-async def test_digests(replicas: Make) -> None:
-    """A replica that takes up another policy is known to differ at all of them: each tells its own once a second, and hears the
-    others' with that."""
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_digests(replicas: Make, place: int) -> None:
+    """A replica that takes up another policy is known to differ at all of them, whoever has his turn first and whoever has only just
+    told that he is there: it says so at once, and who hears that looks."""
     group = await three(replicas)
     await second(group)
     assert not any(one.fleet.condition(group.clock.now())["warnings"] for one in group.all)
     other = replace(load("standard"), mode="enforce", limits=())
-    group.all[1].guard.swap(other, group.clock.now())
-    assert BEAT_S <= 1.0
-    group.all.sort(key=lambda one: one.guard.policy is not other)  # else those before it hear of it a second later
-    await second(group)
+    group.all[place].guard.swap(other, group.clock.now())
     await second(group)
     for one in group.all:
         condition = one.fleet.condition(group.clock.now())
         assert deciding(other) in condition["digests"].values()
         assert any("different policies" in warning for warning in condition["warnings"])
+
+
+async def test_who_joins_with_another_policy_is_known_to(replicas: Make) -> None:
+    """Its first word is what it runs: nobody waits for his own next beat to hear of it."""
+    group = await three(replicas)
+    await second(group)
+    group.add(policy=replace(load("standard"), limits=()))
+    await second(group)
+    for one in group.all:
+        assert any("different policies" in warning for warning in one.fleet.condition(group.clock.now())["warnings"])
+
+
+async def test_a_policy_that_decides_alike_is_not_told_of(replicas: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the same file again costs the others nothing."""
+    group = await three(replicas)
+    await second(group)
+    told: list[bytes] = []
+    one = group.all[0]
+    nudge = one.fleet._post.nudge
+
+    async def noted(word: bytes) -> None:
+        told.append(word)
+        await nudge(word)
+
+    monkeypatch.setattr(one.fleet._post, "nudge", noted)
+    one.guard.swap(replace(one.guard.policy, source="elsewhere"), group.clock.now())
+    await second(group)
+    assert told == []
+    one.guard.swap(replace(one.guard.policy, limits=()), group.clock.now())
+    await second(group)
+    assert len(told) == 1
 
 
 async def test_who_joins_knows_all_of_it_after_its_first_round(replicas: Make) -> None:

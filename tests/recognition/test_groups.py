@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 
 from guard.recognition.accounts import Accounts
-from guard.recognition.groups import KEPT, Group, Observed, sampling
+from guard.recognition.groups import DEEP, FEWEST_DEEP, KEPT, Group, Observed, sampling, shown_in_all
 from guard.samples import GIST, Baseline, Sample
 from guard.types import Account
 
@@ -123,3 +124,76 @@ def test_a_group_near_a_verdict_is_looked_at_again_soon() -> None:
     group.due = 85
     group.look_again()
     assert group.due == 85
+
+
+def test_of_a_wide_family_some_accounts_are_kept_whole() -> None:
+    """Of thousands of accounts the latest exchanges hold one each; the deep sample holds a few whole, and stays small."""
+    group = Group([])
+    accounts, rounds = 3_000, 12
+    for n in range(accounts * rounds):
+        group.add(observed(NOW + n, 1 + n % accounts, turns=1))
+        assert len(group.deep) <= 2 * DEEP
+    deep = group.reaching_back()
+    numbers = {event.number for event in deep}
+    counts = Counter(event.number for event in deep)
+
+    assert len(deep) >= DEEP / 2
+    assert len(numbers) >= FEWEST_DEEP / 2
+    assert min(counts.values()) >= rounds // 2
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert [event.at for event in deep] == sorted(event.at for event in deep)
+    assert max(Counter(event.number for event in group.events).values()) == 1
+
+
+def test_a_narrow_family_needs_no_deep_sample() -> None:
+    """A few accounts fill the deep sample as soon as the latest exchanges, and it reaches back no further than they do."""
+    group = Group([])
+    for n in range(10 * KEPT):
+        group.add(observed(NOW + n, 1 + n % 20, turns=1))
+
+    assert len(group.deep) <= 2 * DEEP
+    assert group.reaching_back() == []
+
+
+def test_a_short_family_is_all_there() -> None:
+    """Nothing is kept twice while nothing has been given up."""
+    group = Group([])
+    for n in range(KEPT):
+        group.add(observed(NOW + n, n, turns=1))
+
+    assert group.deep == []
+    assert group.reaching_back() == []
+
+
+def test_families_choose_the_same_accounts() -> None:
+    """Whom the larger of two families keeps whole the smaller keeps too: what one knows of an account the other knows as well."""
+    one, other = Group([]), Group([])
+    for n in range(40_000):
+        one.add(observed(NOW + n, n % 2_000, turns=1))
+        if n % 3 == 0:
+            other.add(observed(NOW + n, n % 2_000, turns=1))
+    larger, smaller = {event.number for event in one.deep}, {event.number for event in other.deep}
+
+    assert larger
+    assert larger <= smaller
+
+
+def test_what_follows_in_a_conversation_is_not_kept_for_long() -> None:
+    """Agents take many steps a task: the deep sample holds how each task began, and so reaches back over many more tasks."""
+    group = Group([])
+    for n in range(20 * KEPT):
+        group.add(observed(NOW + n, 1 + n // 10 % 100, turns=1 + 2 * (n % 10)))
+    deep = group.reaching_back()
+
+    assert len(deep) >= DEEP
+    assert {event.turns for event in deep} == {1}
+    assert deep[-1].at - deep[0].at > 4 * (group.events[-1].at - group.events[0].at)
+
+
+def test_how_often_each_has_shown_the_trait_of_a_wide_family() -> None:
+    """Once in the latest tenth stands for ten times; who has begun a task in the deep sample has taken all of its steps."""
+    events = [observed(NOW + n, n, turns=1) for n in range(10)]
+    steps = [observed(NOW + n, 1, turns=1 + 2 * (n % 5)) for n in range(10)]
+
+    assert shown_in_all(100, events, []) == dict.fromkeys(range(10), 10)
+    assert shown_in_all(10, steps, [observed(NOW, 7, turns=1)] * 3) == {1: 10, 7: 15}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, log
 
 import pytest
 
-from guard.recognition.verdicts import seasoned_nats
+from guard.recognition.verdicts import AGED, AGREED_NATS, agreed_nats, seasoned_nats
 
 CAPS = {"coordination": 6.0, "rhythm": 2.5, "standing": 8.0}
 
@@ -19,6 +19,7 @@ CAPS = {"coordination": 6.0, "rhythm": 2.5, "standing": 8.0}
         ({"coordination": 12.0}, [6.0, 3.0, 3.0], "no other kind speaks"),
         ({"coordination": 12.0, "rhythm": 0.5}, [6.0, 3.0, 3.0], "another kind hardly speaks"),
         ({}, [], "nothing is said"),
+        ({"coordination": 12.0, "rhythm": 3.0, "standing": -12.0}, [6.0, 3.0, 3.0], "they are one owner's keys"),
     ],
 )
 def test_neither_one_signal_nor_one_kind_carries_it(sums: dict[str, float], costly: list[float], why: str) -> None:
@@ -32,3 +33,51 @@ def test_signals_that_agree_count_for_up_to_twice_the_cap() -> None:
 
     assert seasoned_nats(sums, CAPS, [6.0, 3.0, 1.0]) == pytest.approx(10.0 + 2.5 - 4.0)
     assert seasoned_nats({**sums, "coordination": 20.0}, CAPS, [9.0, 8.0, 3.0]) == pytest.approx(12.0 + 2.5 - 4.0)
+
+
+AGREEING = [("coordination", 3.0), ("coordination", 1.6)]
+
+
+def test_load_cards_and_hours_that_agree_convict_aged_accounts() -> None:
+    """All three together say more than their caps; that the accounts are old speaks for them as loudly as few campaigns have such."""
+    sums = {"coordination": 4.1, "rhythm": 3.6, "standing": -4.0, "lifecycle": -1.0}
+
+    found = agreed_nats(sums, CAPS | {"lifecycle": 3.0}, AGREEING)
+
+    assert found == pytest.approx(4.1 + 3.6 + AGREED_NATS + log(AGED / (1 - AGED)))
+
+
+@pytest.mark.parametrize(
+    ("sums", "costly", "why"),
+    [
+        ({"coordination": 4.1, "rhythm": 2.2}, AGREEING, "they keep hours, or it is too early to say"),
+        ({"coordination": 4.1}, AGREEING, "nothing is known of their hours"),
+        ({"coordination": 3.0, "rhythm": 3.6}, [("coordination", 3.0)], "an even load alone is a set exercise"),
+        ({"coordination": 1.1, "rhythm": 3.6}, AGREEING, "something of the same kind speaks against it"),
+        (
+            {"coordination": 2.0, "rhythm": 3.6, "infrastructure": 6.0},
+            [("infrastructure", 3.0)] * 2,
+            "it is not conduct",
+        ),
+    ],
+)
+def test_what_does_not_agree_convicts_nobody(sums: dict[str, float], costly: list[tuple[str, float]], why: str) -> None:
+    """Each of the three is the way of some honest groups; only all together are a queue's."""
+    assert agreed_nats(sums, CAPS | {"infrastructure": 3.0}, costly) == -inf, why
+
+
+def test_to_be_new_adds_nothing() -> None:
+    """A crowd at an event is new, and that is not conduct."""
+    sums = {"coordination": 4.1, "rhythm": 3.6}
+    caps = CAPS | {"lifecycle": 3.0}
+
+    assert agreed_nats({**sums, "lifecycle": 3.0}, caps, AGREEING) == agreed_nats(sums, caps, AGREEING)
+
+
+def test_keys_of_one_payer_are_one_owners() -> None:
+    """The seats of a contact centre act as one queue, and it is no secret whose they are."""
+    sums = {"coordination": 4.1, "rhythm": 3.6, "content": 2.5}
+    caps = CAPS | {"infrastructure": 3.0, "content": 2.5}
+
+    assert agreed_nats(sums, caps, AGREEING) > 0
+    assert agreed_nats({**sums, "infrastructure": 3.0}, caps, AGREEING) == -inf

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guard.charges import Bill, Slots
+from guard.remote.inspect import inspect
 from guard.remote.link import Trouble
 from guard.settings import State
 from guard.stores.redis import RedisStore
@@ -57,6 +58,11 @@ async def opened(url: str) -> tuple[RedisStore, Line]:
 
 def up(store: RedisStore) -> bool:
     return bool(store.condition(0.0)["state"] == "up")
+
+
+def looked(store: RedisStore) -> bool:
+    """Whether it has been looked over what will go wrong with the store, and need not be again for a while."""
+    return not store._home.oversight.due() and "look over" not in store._home._beside
 
 
 async def ask(store: RedisStore, subject: str = "a" * 32) -> bool:
@@ -149,8 +155,43 @@ async def test_a_store_that_will_throw_limits_away_is_told_of(own_server: Server
     lines: list[str] = []
     store = RedisStore(State(store=own_server.url, deadline_s=5.0), log=lines.append)
     await store.open()
-    await until(lambda: not store._home._beside)
+    await until(lambda: looked(store))
     warnings = store.condition(0.0)["warnings"]
     assert ["noeviction" in line for line in warnings] == [True] * warned
     assert sum("noeviction" in line for line in lines) == warned
+    await store.close()
+
+
+async def test_what_is_wrong_with_the_store_later_is_told_of_and_ends(own_server: Server) -> None:
+    """Full connections, eviction, a failed save: as `guard store check` says it, looked for again and again, logged when it comes up."""
+    own_server.call("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "noeviction")
+    lines: list[str] = []
+    store = RedisStore(State(store=own_server.url, deadline_s=5.0), log=lines.append)
+    await store.open()
+    await until(lambda: looked(store))
+    assert store.condition(0.0)["warnings"] == []
+    own_server.call("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    for _ in range(2):
+        store._home.oversight.soon()
+        await until(lambda: looked(store))
+    (warning,) = store.condition(0.0)["warnings"]
+    checked = {f"{each.what}: {each.told}; {each.remedy}" for each in await inspect(own_server.url, 5.0) if each.remedy}
+    assert warning in checked
+    assert sum("volatile-lru" in line for line in lines) == 1
+    own_server.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    store._home.oversight.soon()
+    await until(lambda: looked(store))
+    assert store.condition(0.0)["warnings"] == []
+    await store.close()
+
+
+async def test_a_store_that_may_not_be_asked_is_used_all_the_same(own_server: Server) -> None:
+    """Without the right to INFO nothing is warned of, and nothing fails."""
+    own_server.call("ACL", "SETUSER", "bare", "on", ">secret", "~*", "+@all", "-info")
+    url = own_server.url.replace("redis://", "redis://bare:secret@")
+    store = RedisStore(State(store=url, deadline_s=5.0))
+    await store.open()
+    await until(lambda: looked(store))
+    assert up(store)
+    assert store.condition(0.0)["warnings"] == []
     await store.close()
