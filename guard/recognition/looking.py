@@ -96,8 +96,11 @@ class Lookout:
                 owner = traits.get(value)
                 if owner is not None:
                     hits.append(owner)
-                    # A whole system prompt, and what was itself found to be one queue, says as much as two chance words.
-                    if kind == "system" or value in proven:
+                    # A whole system prompt or list of tools says as much as two chance words, and so does what was itself found to
+                    # be one queue.
+                    if kind in STANDING_KINDS:
+                        hits.append(owner)
+                    if value in proven:
                         hits.append(owner)
             elif kind == "stack":
                 client = value & 0xFFFFFFFF

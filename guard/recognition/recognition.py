@@ -30,7 +30,7 @@ from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
 from guard.recognition.seasoned import FEWEST_EVENTS as FEWEST_SEASONED
-from guard.recognition.seasoned import FOUNDED_BY, mostly, of_one_queue, partly
+from guard.recognition.seasoned import FOUNDED_BY, mostly, of_one_queue
 from guard.recognition.verdicts import Verdict, Weighing, wide_enough
 from guard.samples import Baseline, Sample
 
@@ -248,7 +248,7 @@ class Recognition:
             cleared, pardoned = self.pardons.over(family.value, members, now)
         spoken = self.pardons.spoken
         seasoned = self._seasoned_chances if group.seasoned and mostly(taken) else 0
-        agreeing = self._seasoned_chances if group.seasoned and partly(taken) else 0
+        agreeing = self._seasoned_chances if group.seasoned else 0
         verdict = yield from self._weighing.weighing(
             taken, self._chances, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
         )
@@ -261,6 +261,8 @@ class Recognition:
                 near = agreed.partly
                 if agreed.agreed:
                     taken, verdict = further, agreed
+        if verdict.agreed and not mostly(taken):
+            verdict = verdict._replace(seasoned=False)
         apart: set[int] = set()
         aged = False
         if verdict.band >= 2:

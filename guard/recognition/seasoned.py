@@ -67,11 +67,6 @@ def mostly(sample: Sample) -> bool:
     return 2 * int(np.count_nonzero(sample.standing >= STANDING)) >= sample.accounts
 
 
-def partly(sample: Sample) -> bool:
-    """Whether enough of them have it for the rest not to be weighed by themselves alone."""
-    return 4 * int(np.count_nonzero(sample.standing >= STANDING)) >= sample.accounts
-
-
 def of_it(known: Known, usual: bool, now: float, *, aged: bool) -> bool:
     """Whether an account that shows a convicted trait is linked. Any without standing; one that has led a life of its own, or has
     standing where the group's ``aged`` ones are of the queue, where a good part of that life shows it (``usual``): then only its
