@@ -42,9 +42,10 @@ async def test_one_stall_is_seen_by_all_who_would_have_met_it(serve: Serve) -> N
     tally = await bench(serve(stalling), rate=50.0, stream=0.0).run(io.StringIO(), live=False)
     took = sorted(took for cell in tally.cells.values() for took in cell.took_s)
     assert len(took) == 50
-    assert sum(value > 0.1 for value in took) >= 12
-    assert took[-1] > 0.4
-    assert quantile(took, 0.5) < took[-1] / 2
+    waited = [value for value in took if value > 0.1]
+    assert len(waited) >= 12
+    assert waited[-1] > 0.4
+    assert waited[-1] - waited[0] > 0.2, "who was due later has waited less"
 
 
 async def test_two_endpoints_get_the_same_and_are_told_apart(serve: Serve) -> None:
