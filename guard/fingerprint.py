@@ -1,15 +1,15 @@
 """Request → traits. The only stage that sees text; only keyed hashes and numbers leave it.
 
-Specification, version 3 (so that a faster implementation can replace this one bit for bit):
+Specification, version 4 (so that a faster implementation can replace this one bit for bit):
 
 * facets are keyed 64-bit hashes (``hashing.py``) of: the system prompt as it stands (kind ``system``), the tool list as
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
   header names in the client's order and its product name (``stack``). A part that is empty has no facet.
 * what is *new* in a conversation are the turns after the model's last one, if the account has sent the turns before that one in
-  an earlier request; else all turns, since a client may invent a past. It *goes on* from there the first four times. Joined by U+000A and made plain (``plain``). Of that: the
-  shingles (kind ``shingle``), ``opening`` and ``closing`` of its sketch (``sketch.py``), its gist. ``slot`` is the keyed hash of its
-  folded text in UTF-8, without the ASCII characters that are neither letters nor digits, A to Z in lower case: all of it, and 0 if
-  empty.
+  an earlier request; else all turns, since a client may invent a past. From one such point a conversation *goes on* four times.
+  Joined by U+000A and made plain (``plain``). Of that: the shingles (kind ``shingle``), ``opening`` and ``closing`` of its sketch
+  (``sketch.py``), its gist. ``slot`` is the keyed hash of its folded text in UTF-8, without the ASCII characters that are neither
+  letters nor digits, A to Z in lower case: all of it, and 0 if empty.
   The two lowest shingles of the system prompt, made plain, are of kind ``shingle`` too, and so are those of all other text (tool
   descriptions, schemas, …) joined by U+000A, from 100 bytes of ``letters`` on: a template that moves to another place stays the same.
 * what stands in each of these three texts and in another account's as well (the traits of ``passages.py``) is of kind ``shingle`` too: of the
@@ -43,7 +43,7 @@ from guard.sketch import HEAD_BYTES, LONG_BYTES, TAIL_BYTES, Sketch, Sketcher
 from guard.talk import NO_TALK, Talk, prefix, sealed_prefixes
 from guard.types import Ask, Facet, Features, Turn
 
-VERSION = 3
+VERSION = 4
 MEDIA_TOKENS = 1_000
 _MOST_KNOWN = 2_048
 _MOST_TALKS = 65_536

@@ -195,8 +195,8 @@ class Clusters:
         deep: Sequence[Observed] = (),
     ) -> Cluster | None:
         """Books a verdict on a family: links its accounts without standing to a cluster, new or known. Returns it; None: when
-        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left. ``aged``: those of standing too. ``deep``: its
-        deep sample, where it is one queue as a whole.
+        those are gone that are not of it (``apart``: the ``peeling.outsiders``), nobody is left. ``aged``: those of standing too.
+        ``deep``: its deep sample, where it is one queue as a whole.
 
         Accounts under a grant are never linked; those under a pardon only where it is ``lifted``: the evidence goes beyond it.
         """
@@ -310,10 +310,14 @@ class Clusters:
     def public(self, family: Family, now: float) -> bool:
         """Whether several owners of standing were among the first to show the trait: then a queue may use it too, and it finds
         groups, but it is nobody's mark. A life that was led for days is no standing: a campaign's scouts lead one as well."""
-        if family.whole:
-            return False
         founders = [known for number in set(family.numbers) if (known := self._accounts.number(number)) is not None]
         own = [known for known in founders if known.number not in self.contacts and not _usual(known, known.bearing)]
+        if family.whole and family.group is not None:
+            # Of a wide queue's founders most are not linked yet. Those count who were there a day before it, or are seen in it and are
+            # held to be none of it.
+            seen = {event.number for event in (*family.group.events, *family.group.deep)}
+            early = earlier(family, seen, self._accounts)
+            own = [known for known in own if known.number in early or (known.number in seen and not known.cluster)]
         standing = sum(known.of_standing(now) for known in own)
         return standing >= FEWEST_SETTLED and standing >= PUBLIC * len(founders)
 

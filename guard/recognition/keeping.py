@@ -128,7 +128,7 @@ def _accounts(recognition: Recognition, accounts: Iterable[Known]) -> Iterator[P
 def _groups(families: Sequence[Family]) -> Iterator[Piece]:
     """Groups share their exchanges: each is kept once, and each group as places in the row of them."""
     groups = [(family, family.group) for family in families if family.group is not None]
-    total = sum(len(group.events) for _, group in groups)
+    total = sum(len(group.events) + len(group.deep) for _, group in groups)
     most = total if total <= MOST_EXCHANGES else MOST_EXCHANGES // len(groups)
     places: dict[int, int] = {}
     held: list[Observed] = []  # keeps the exchanges alive, by whose identity they are known

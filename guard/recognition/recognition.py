@@ -227,7 +227,7 @@ class Recognition:
         twin = self._weighed.get(same)
         if twin is not None and not self.pardons and twin.group is not None:
             group.few, group.weight, family.convicted = twin.group.few, twin.group.weight, twin.convicted
-            group.seasoned = twin.group.seasoned
+            group.seasoned, family.whole = twin.group.seasoned, twin.whole
             return
         self._weighed[same] = family
         # Exchanges come in between slices.
@@ -281,8 +281,8 @@ class Recognition:
         group.weight = verdict.nats
         if verdict.band < 2 and (near or verdict.nats > _TELLING_NATS):
             group.look_again()
-        family.whole = verdict.agreed and aged
-        if verdict.nats < RELEASE_NATS:
+        family.whole = aged if verdict.agreed else family.whole and near
+        if verdict.nats < RELEASE_NATS and not family.whole:
             family.convicted = 0
         if verdict.band >= 2 and (aged or not (verdict.seasoned or self.clusters.public(family, now))):
             # A pardon ends where kinds of evidence that it did not lift convict by themselves.

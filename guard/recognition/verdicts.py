@@ -197,10 +197,10 @@ def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: 
     signal or one kind carries it.
 
     Without the strongest signal, what is costly must still come to ``COSTLY_NATS``; then signals of one kind that agree (one clock,
-    one load, one deck of cards) count beyond the kind's cap, for at most twice it. And other kinds must speak as well. Keys that are known to be one owner's (``signals/one_owner.py``) act as one
-    queue because they are.
+    one load, one deck of cards) count beyond the kind's cap, for at most twice it. And other kinds must speak as well. Keys that are
+    known to be one owner's (``signals/one_owner.py``) act as one queue because they are.
     """
-    if sum(costly) - max(costly, default=0.0) < COSTLY_NATS or sums.get("standing", 0.0) <= -caps["standing"]:
+    if sum(costly) - max(costly, default=0.0) < COSTLY_NATS or one_owners(sums, caps):
         return -inf
     strongest = max(sums, key=lambda kind: sums[kind])
     others = {kind: total for kind, total in sums.items() if kind != strongest}
@@ -208,6 +208,11 @@ def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: 
         return -inf
     kept = [max(-caps[kind], min(caps[kind], total)) for kind, total in others.items()]
     return min(2.0 * caps[strongest], sums[strongest]) + sum(kept)
+
+
+def one_owners(sums: Mapping[str, float], caps: Mapping[str, float]) -> bool:
+    """Whether who the accounts are says all it can for them: old accounts alone say half of it, one known owner the whole."""
+    return sums.get("standing", 0.0) <= -caps.get("standing", inf)
 
 
 def agrees(sums: Mapping[str, float], costly: Sequence[tuple[str, float]]) -> bool:
@@ -222,12 +227,14 @@ def agreed_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: Se
 
     Of one kind of conduct two costly signals must agree (even load, one deck of cards), and the other must say as much (no hours of
     their own). Then both count for up to twice their caps, and ``AGREED_NATS`` more. Who the accounts are (standing, age) speaks for
-    them as loudly as few campaigns are run on old accounts; of all else only content speaks against them. Where they share who pays or
-    one network besides, they are one owner's keys: a company's seats act as a queue, too, and bought accounts have payers of their own.
+    them as loudly as few campaigns are run on old accounts; of all else only content speaks against them. A company's seats act as a
+    queue, too: where all have one payer they are his.
     """
-    if sums.get("infrastructure", 0.0) >= STRONG_NATS:
-        return -inf
-    if not agrees(sums, costly) or any([sums.get(kind, 0.0) < COSTLY_NATS for kind in CONDUCT]):
+    if (
+        one_owners(sums, caps)
+        or not agrees(sums, costly)
+        or any([sums.get(kind, 0.0) < COSTLY_NATS for kind in CONDUCT])
+    ):
         return -inf
     nats = AGREED_NATS
     who = 0.0

@@ -41,7 +41,10 @@ class Oversight:
                 found.append(await clock_of(self._link, names.ALIVE, self._clock))
         except Trouble:
             return
-        except (ValueError, TypeError, KeyError, AttributeError):  # something that only speaks like Redis
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # something that only speaks like Redis
+            self.warnings = (
+                f"state: what it says of itself can't be read ({type(error).__name__}); run guard store check",
+            )
             return
         before = {warning.partition(":")[0] for warning in self.warnings}  # the figures in them change all the time
         matter = [each for each in found if each.state != "ok"]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 from typing import NamedTuple
 
 from guard.charges import Bill, Slots, Spent, Taken
@@ -53,6 +52,9 @@ class Shadow:
         self._local = local
         self.hearsay = Hearsay(self.views)
         self._debts = Owing(local, self.views, self.hearsay, most, replica)
+        # When the store is back: see ``Owing``.
+        self.owed, self.paid = self._debts.owed, self._debts.paid
+        self.recall, self.owing = self._debts.recall, self._debts.owing
         self._under_way: dict[int, _Held] = {}
         self._swept_at = _SWEPT_AT
         self._statics = PerTariff(static_of)
@@ -147,32 +149,6 @@ class Shadow:
                 self._debts.owe(bill, debt)
                 debt.leases -= 1
         self._local.settle(Spent(*held.bills[0].costs), lease, now)
-
-    # -- when it is back -------------------------------------------------------------------------------------------
-
-    def owed(self, account: str, now: float, seen_at: float = inf) -> Owed | None:
-        """What goes with the account's next call, or by itself (see ``Owing.owed``)."""
-        return self._debts.owed(account, now, seen_at)
-
-    def paid(  # noqa: PLR0917 - one reply
-        self,
-        account: str,
-        outage: str,
-        now: float,
-        server_at: float = 0.0,
-        lost_at: float = 0.0,
-        apart: bool = False,
-    ) -> None:
-        """The store has applied it (see ``Owing.paid``)."""
-        self._debts.paid(account, outage, now, server_at, lost_at, apart)
-
-    def recall(self) -> None:
-        """The store is back (see ``Owing.recall``)."""
-        self._debts.recall()
-
-    def owing(self) -> Sequence[str]:
-        """Accounts that owe something, longest first; at most 256."""
-        return self._debts.owing()
 
     def forget(self, subject: str) -> int:
         """Erases what is known of an account; the number of local meters erased."""

@@ -78,3 +78,32 @@ def test_a_wide_queue_over_aged_accounts_is_found_by_how_it_is_dealt() -> None:
 
     assert found.leak("queue", 5_500) <= 0.1
     assert found.touched("people") == []
+
+
+@pytest.mark.parametrize(
+    "lead_days",
+    [
+        1.0,
+        pytest.param(
+            0.0,
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.xfail(
+                    strict=True,
+                    reason="where a queue takes up a tool's words on the tool's first day, nobody was there before it: 71 of 100 are touched",
+                ),
+            ],
+        ),
+    ],
+)
+def test_a_wide_aged_queue_with_a_tools_words_does_not_shut_out_its_users(lead_days: float) -> None:
+    """Three hundred aged accounts outnumber a tool's hundred users three to one: the tool's words become nobody's mark all the same."""
+    tool = template(50, system=True)
+    users = Crowd("tool", 100, 5, **AGED).visits(tool, days=4, per_day=3.0, spread=2.0)
+    dealt = bought(count=300).queue(9_000, demanding(tool), days=3.0)
+    copies = [{**one, "at": one["at"] + lead_days * DAY} for one in dealt]
+
+    found = judge(log(users, copies, people(70, days=4)))
+
+    assert len(found.touched("tool")) <= 1
+    assert found.actions["tool", "refuse"] == 0

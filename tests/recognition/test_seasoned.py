@@ -75,9 +75,18 @@ def test_to_be_new_adds_nothing() -> None:
 
 
 def test_keys_of_one_payer_are_one_owners() -> None:
-    """The seats of a contact centre act as one queue, and it is no secret whose they are."""
+    """The seats of a contact centre act as one queue, and it is no secret whose they are; to be old and verified says less."""
     sums = {"coordination": 4.1, "rhythm": 3.6, "content": 2.5}
-    caps = CAPS | {"infrastructure": 3.0, "content": 2.5}
+    caps = CAPS | {"content": 2.5}
 
-    assert agreed_nats(sums, caps, AGREEING) > 0
-    assert agreed_nats({**sums, "infrastructure": 3.0}, caps, AGREEING) == -inf
+    assert agreed_nats({**sums, "standing": -4.0}, caps, AGREEING) > 0
+    assert agreed_nats({**sums, "standing": -8.0}, caps, AGREEING) == -inf
+    assert agreed_nats({**sums, "standing": -12.0}, caps, AGREEING) == -inf
+
+
+def test_one_network_neither_convicts_nor_excuses() -> None:
+    """A hall full of people and a proxy full of bought accounts have that in common: it is no conduct."""
+    sums = {"coordination": 4.1, "rhythm": 3.6}
+    caps = CAPS | {"infrastructure": 3.0}
+
+    assert agreed_nats({**sums, "infrastructure": 3.0}, caps, AGREEING) == agreed_nats(sums, caps, AGREEING)
