@@ -57,6 +57,7 @@ class Cluster:
         "heard",
         "held_until",
         "input_tokens",
+        "judge_due",
         "last_at",
         "linked",
         "merged",
@@ -85,6 +86,8 @@ class Cluster:
         """Accounts that are linked to it."""
         self.merged: list[str] = []
         """Names of clusters that it has taken over."""
+        self.judge_due = 0.0
+        """When what its families' exchanges share is looked at for traits again."""
         self.held_until = 0.0
         """Until when its members are held to be it by what they are alone (``cohorts.py``); 0: it was found by text."""
         self.taken = 0
@@ -231,6 +234,7 @@ class Clusters:
             if known.cluster == 0:
                 known.cluster = cluster.number
                 cluster.linked += 1
+                cluster.judge_due = now
             if known.cluster == cluster.number:
                 if known.bearing == 0:
                     known.first_bearing_at = first[known.number]
@@ -260,17 +264,16 @@ class Clusters:
         cluster = self._held.get(owner)
         # What is found without text has words of its own only where those are themselves found to be one queue's.
         shown = cluster is not None and (not cluster.held_until or family.convicted == owner)
-        if cluster is not None and shown and not self.public(family, now):
+        if cluster is not None and shown and count >= max(FEWEST_EXCHANGES, tally[_NEWCOMER]):
             others = sum(n for c, n in tally.items() if c not in (owner, _NEWCOMER))
             other_accounts = sum(n for c, n in accounts.items() if c not in (owner, _NEWCOMER))
             share = min(count / (count + others), accounts[owner] / (accounts[owner] + other_accounts))
             taken, seen = cluster.taken, self.seen - cluster.begun
             if (
-                share >= least_share(taken, seen, kept=before == owner)
-                and count >= FEWEST_EXCHANGES
-                and count >= tally[_NEWCOMER]
+                accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
+                and share >= least_share(taken, seen, kept=before == owner)
                 and telling(family.count, max(taken, sent[owner]), seen - taken)
-                and accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
+                and not self.public(family, now)
             ):
                 self.traits[family.value] = owner
                 cluster.firsts.update(family.firsts)
@@ -377,6 +380,7 @@ class Clusters:
         older.input_tokens += younger.input_tokens
         older.output_tokens += younger.output_tokens
         self.names |= dict.fromkeys((younger.name, *younger.merged), older.number)
+        older.judge_due = 0.0
         if younger.score > older.score:
             older.nats, older.score, older.evidence = younger.nats, younger.score, younger.evidence
         for known in self._accounts:

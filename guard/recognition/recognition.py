@@ -18,6 +18,7 @@ from guard.hashing import HashKey
 from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.baseline import MOST, Usual
+from guard.recognition.candidates import Candidates, Chances
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.cohorts import Cohorts
@@ -39,7 +40,8 @@ FEWEST_EVENTS = 16
 FEWEST_ACCOUNTS = 5
 TWINS = 12
 """So many latest exchanges at the same moments make two groups of one size the same."""
-FEWEST_CANDIDATES = 50
+JUDGED_S = 3600.0
+"""So often all that a convicted family's exchanges share is looked at for traits where nobody new is linked; else at once."""
 RELEASE_NATS = -4.0
 """A family that was found to be one queue is held to be it until its log-odds fall below this."""
 _MOST_FAMILIES = 200_000
@@ -92,7 +94,7 @@ class Recognition:
         self._groups: dict[int, Family] = {}
         self._to_weigh: dict[int, Family] = {}
         self._to_judge: dict[int, Family] = {}
-        self._chances = self._seasoned_chances = FEWEST_CANDIDATES
+        self._candidates, self._chances = Candidates(), Chances()
         self._weighed: dict[tuple[float, ...], Family] = {}
         """What this batch has weighed, by number and latest moments of its exchanges."""
         self.observer: Callable[[Family, Sample, Verdict], None] | None = None
@@ -135,7 +137,7 @@ class Recognition:
             yield from self.cohorts.weigh(self._weighing, baseline, now)
         self._weighed.clear()
         if self._to_weigh:
-            self._chances, self._seasoned_chances = self._all_candidates()
+            self._chances = self._candidates.chances(self._groups.values())
         while self._to_weigh:
             value = next(iter(self._to_weigh))
             family = self._to_weigh.pop(value)
@@ -206,6 +208,7 @@ class Recognition:
         if aged:
             # Until it is long enough to be weighed it is the first to go.
             family.group.few, family.group.weight = True, HOPELESS_NATS
+        self._candidates.add(family.group)
         self._groups[family.value] = family
         self._to_weigh[family.value] = family
 
@@ -226,14 +229,15 @@ class Recognition:
         same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
         twin = self._weighed.get(same)
         if twin is not None and not self.pardons and twin.group is not None:
-            group.few, group.weight, family.convicted = twin.group.few, twin.group.weight, twin.convicted
-            group.seasoned, family.whole = twin.group.seasoned, twin.whole
+            group.weight, family.convicted, family.whole = twin.group.weight, twin.convicted, twin.whole
+            self._candidates.mark(group, few=twin.group.few, seasoned=twin.group.seasoned)
             return
         self._weighed[same] = family
         # Exchanges come in between slices.
         events, deep = list(group.events), group.reaching_back()
-        group.few = not family.convicted and not wide_enough(events, self._weighable)
-        group.seasoned = len(events) >= FEWEST_SEASONED and wide_enough(events, self._weighable, whoever=True)
+        few = not family.convicted and not wide_enough(events, self._weighable)
+        seasonable = len(events) >= FEWEST_SEASONED and wide_enough(events, self._weighable, whoever=True)
+        self._candidates.mark(group, few=few, seasoned=seasonable)
         if group.few and not group.seasoned:
             group.weight = HOPELESS_NATS
             return
@@ -247,10 +251,10 @@ class Recognition:
             members = [known for number in numbers if (known := self._weighable(number)) is not None]
             cleared, pardoned = self.pardons.over(family.value, members, now)
         spoken = self.pardons.spoken
-        seasoned = self._seasoned_chances if group.seasoned and mostly(taken) else 0
-        agreeing = self._seasoned_chances if group.seasoned else 0
+        seasoned = self._chances.seasoned if group.seasoned and mostly(taken) else 0
+        agreeing = self._chances.seasoned if group.seasoned else 0
         verdict = yield from self._weighing.weighing(
-            taken, self._chances, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
+            taken, self._chances.all, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
         )
         near = verdict.partly
         if verdict.band < 2 and agreeing and deep:
@@ -269,7 +273,7 @@ class Recognition:
             apart = outsiders(events, family.value)
             yield
             scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
-            apart |= yield from explained(events, scene, self._chances, cleared)
+            apart |= yield from explained(events, scene, self._chances.all, cleared)
             whose = deep or events if verdict.agreed else events
             aged = yield from of_one_queue(whose, self._weighable, self._weighing, baseline, now, apart=apart)
         if self.pardons.spoken != spoken:
@@ -290,13 +294,18 @@ class Recognition:
                 number
                 for number in pardoned
                 if (kinds := self.pardons.kinds_of(number)) <= cleared
-                or self._weighing.weigh(taken, self._chances, kinds).band >= 2
+                or self._weighing.weigh(taken, self._chances.all, kinds).band >= 2
             )
             cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart, aged=aged, deep=deep)
             family.convicted = cluster.number if cluster is not None else 0
-            for first in range(0, len(events), _SLICE):
-                yield
-                self._judge_all(events[first : first + _SLICE])
+            if cluster is None or now >= cluster.judge_due:
+                if cluster is not None:
+                    cluster.judge_due = now + JUDGED_S
+                for first in range(0, len(events), _SLICE):
+                    yield
+                    self._judge_all(events[first : first + _SLICE])
+            else:
+                self._to_judge[family.value] = family
 
     def _weigh_hops(self, now: float) -> Iterator[None]:
         """Weighs the accounts between which conversations move."""
@@ -354,18 +363,13 @@ class Recognition:
 
     @property
     def candidates(self) -> int:
-        """How many groups could be convicted: so many chances to be wrong. Some ten traits find the same group."""
-        return self._all_candidates()[0]
+        """How many groups could be convicted."""
+        return self._candidates.chances(self._groups.values()).all
 
     @property
     def seasoned_candidates(self) -> int:
         """Likewise where accounts of standing count."""
-        return self._all_candidates()[1]
-
-    def _all_candidates(self) -> tuple[int, int]:
-        groups = [group for family in self._groups.values() if (group := family.group) is not None]
-        wide, seasoned = len(groups) - sum([group.few for group in groups]), sum([group.seasoned for group in groups])
-        return max(FEWEST_CANDIDATES, wide // 8), max(FEWEST_CANDIDATES, seasoned // 8)
+        return self._candidates.chances(self._groups.values()).seasoned
 
     def _judge_all(self, events: Sequence[Observed]) -> None:
         """All families that these exchanges belong to are looked at for traits."""
