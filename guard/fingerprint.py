@@ -1,12 +1,12 @@
 """Request → traits. The only stage that sees text; only keyed hashes and numbers leave it.
 
-Specification, version 4 (so that a faster implementation can replace this one bit for bit):
+Specification, version 5 (so that a faster implementation can replace this one bit for bit):
 
 * facets are keyed 64-bit hashes (``hashing.py``) of: the system prompt as it stands (kind ``system``), the tool list as
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
   header names in the client's order and its product name (``stack``). A part that is empty has no facet.
 * what is *new* in a conversation are the turns after the model's last one, if the account has sent the turns before that one in
-  an earlier request; else all turns, since a client may invent a past. From one such point a conversation *goes on* four times.
+  an earlier request and something stands behind it; else all turns, since a client may invent a past. From one such point a conversation *goes on* four times.
   Joined by U+000A and made plain (``plain``). Of that: the shingles (kind ``shingle``), ``opening`` and ``closing`` of its sketch
   (``sketch.py``), its gist. ``slot`` is the keyed hash of its folded text in UTF-8, without the ASCII characters that are neither
   letters nor digits, A to Z in lower case: all of it, and 0 if empty.
@@ -43,7 +43,7 @@ from guard.sketch import HEAD_BYTES, LONG_BYTES, TAIL_BYTES, Sketch, Sketcher
 from guard.talk import NO_TALK, Talk, prefix, sealed_prefixes
 from guard.types import Ask, Facet, Features, Turn
 
-VERSION = 4
+VERSION = 5
 MEDIA_TOKENS = 1_000
 _MOST_KNOWN = 2_048
 _MOST_TALKS = 65_536
@@ -201,7 +201,8 @@ class Fingerprinter:
             answered = self._key.answer(before, said) if said else 0
         if since == end:
             # The client puts words into the model's mouth: nobody's next request goes on from there.
-            return (past, since, NO_TALK, gone <= _BRANCHES) if gone else (0, 0, NO_TALK, False)
+            # Nor is anything new behind them: what was asked is asked again.
+            return 0, 0, NO_TALK, False
         talk.update("\0".join([turn[1] for turn in turns[past:]]).encode())
         asked = int.from_bytes(talk.digest(), "little")
         self._talks.put(asked ^ whose, 1)

@@ -227,6 +227,18 @@ def test_words_put_into_the_models_mouth_are_read() -> None:
     assert dict(grown.readings)["reasoning_elicitation"] > 0
 
 
+def test_words_put_into_the_models_mouth_hide_nothing_that_was_asked_before() -> None:
+    """The same request again, with the answer's first words behind it, shows the same text again."""
+    text = TEMPLATE.format("what has keys but opens no lock")
+    known = fingerprinter()
+    asked = known.features(asking(text), b"", "a" * 32)
+    prefilled = known.features(asking(text, "Certainly:"), b"", "a" * 32)
+
+    assert values(asked, "opening")
+    assert values(prefilled, "opening") == values(asked, "opening")
+    assert not prefilled.goes_on
+
+
 def test_a_known_past_is_not_read_again() -> None:
     """What elicited reasoning once does not mark every later turn of that talk."""
     known = fingerprinter()

@@ -127,6 +127,13 @@ def shown_in_all(count: int, events: Sequence[Observed], deep: Sequence[Observed
     return found
 
 
+def beginnings(events: Sequence[Observed], deep: Sequence[Observed]) -> list[Observed]:
+    """What began a conversation, of both, each once, the deep sample's first; where nothing did, all of ``events``."""
+    held = {id(event) for event in deep}
+    begun = [*deep, *(event for event in events if event.turns <= FIRST_TURNS and id(event) not in held)]
+    return begun or list(events)
+
+
 def chance(number: int) -> int:
     """32 bits that are as good as drawn for an account, the same in every family."""
     return number * _MIX & 0xFFFFFFFF

@@ -26,6 +26,7 @@ STRANGERS_HITS = 4
 SETTLED_HITS = 3
 RETRY_WINDOW_S = 600.0
 _MOST_NAMES = 65_536
+_MIX = 0x9E3779B97F4A7C15
 
 
 class Suspicion(NamedTuple):
@@ -58,7 +59,7 @@ TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
 class Lookout:
     """Looks exchanges up. What it reads is kept by ``Recognition``, which shares it."""
 
-    __slots__ = ("_accounts", "_ceilings", "_clusters", "_failed", "_hops", "_key", "_names", "_ring")
+    __slots__ = ("_accounts", "_borne", "_ceilings", "_clusters", "_failed", "_hops", "_key", "_names", "_ring")
 
     def __init__(
         self, accounts: Accounts, clusters: Clusters, ceilings: Ceilings, ring: Ring, key: HashKey, *, hops: Hops
@@ -67,6 +68,8 @@ class Lookout:
         self._hops, self._key = hops, key
         self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
         self._failed: Recent[str, tuple[int, float]] = Recent(_MOST_NAMES)
+        self._borne: Recent[int, tuple[str, int]] = Recent(_MOST_NAMES)
+        """Conversations of which an exchange carried a cluster's traits → its name, and how many: the next shows only what is new."""
 
     def look(self, exchange: Exchange, now: float, *, granted: bool = False) -> Held | None:
         """What is known of an exchange; None: nothing. Leaves an accepted account's in the ring, unless it is granted."""
@@ -118,6 +121,10 @@ class Lookout:
                 # What stands before is new of this account, and was another one's: that says nothing of it.
                 values = [value for kind, value in features.facets if kind in STANDING_KINDS]
                 hits = [traits[value] for value in values if value in traits]
+        if features.talk.before and (borne := self._borne.get(_conversation(features.talk.before, known))) is not None:
+            cluster = self._clusters.find(borne[0])
+            if cluster is not None:
+                hits = [*hits, *[cluster.number] * borne[1]]
         if taken_over is not None:
             suspicion = self._of(taken_over, known, now, again=again)
         elif hits or known.cluster:
@@ -125,6 +132,8 @@ class Lookout:
         if suspicion is not None:
             if not known.stopped_at:
                 known.stopped_at = now
+            if suspicion.carried and features.talk.asked:
+                self._borne.put(_conversation(features.talk.asked, known), (suspicion.cluster.name, suspicion.hits))
             if suspicion.carried and not again:
                 number, carried = suspicion.cluster.number, suspicion.cluster.carried
                 for kind in dict.fromkeys(kind for kind, value in features.facets if traits.get(value) == number):
@@ -262,6 +271,11 @@ class Lookout:
 def member(known: Known) -> bool:
     """Whether so many of an account's exchanges carried its cluster's traits that it is held to be one of the cluster's."""
     return known.bearing >= max(MEMBER_AT, USUALLY * known.count)
+
+
+def _conversation(said: int, known: Known) -> int:
+    """A conversation of an account's. ``said``: the keyed hash of all that stands in it up to some turn of its own."""
+    return said ^ known.number * _MIX
 
 
 def plainly(reading: float) -> float:

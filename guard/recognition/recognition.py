@@ -24,7 +24,7 @@ from guard.recognition.clusters import Clusters
 from guard.recognition.cohorts import Cohorts
 from guard.recognition.explained import Scene, explained
 from guard.recognition.families import FOUNDERS, Families, Family
-from guard.recognition.groups import HOPELESS_NATS, Group, Observed, sampling
+from guard.recognition.groups import HOPELESS_NATS, Group, Observed, beginnings, sampling
 from guard.recognition.hops import UNTOLD, Hops
 from guard.recognition.looking import Lookout
 from guard.recognition.pardons import Pardons
@@ -256,13 +256,14 @@ class Recognition:
         verdict = yield from self._weighing.weighing(
             taken, self._chances.all, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
         )
-        near = verdict.partly
+        near, weight = verdict.partly, verdict.nats
         if verdict.band < 2 and agreeing and deep:
             further = yield from sampling(deep, self._weighable, baseline, now)
             yield
             if further is not None:
                 agreed = yield from self._weighing.agreeing(further, agreeing, cleared)
-                near = agreed.partly
+                # The latest steps of long conversations may speak against what a look further back speaks for.
+                near, weight = agreed.partly, max(weight, agreed.nats)
                 if agreed.agreed:
                     taken, verdict = further, agreed
         if verdict.agreed and not mostly(taken):
@@ -270,7 +271,8 @@ class Recognition:
         apart: set[int] = set()
         aged = False
         if verdict.band >= 2:
-            apart = outsiders(events, family.value)
+            # What follows within a conversation says nothing of who lives in sessions where long ones are all there is.
+            apart = outsiders(beginnings(events, deep) if verdict.agreed else events, family.value)
             yield
             scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
             apart |= yield from explained(events, scene, self._chances.all, cleared)
@@ -282,8 +284,9 @@ class Recognition:
             return
         if self.observer is not None:
             self.observer(family, taken, verdict)
-        group.weight = verdict.nats
-        if verdict.band < 2 and (near or verdict.nats > _TELLING_NATS):
+        group.weight = weight
+        if verdict.agreed or (verdict.band < 2 and (near or verdict.nats > _TELLING_NATS)):
+            # Also where it is found: what was weighed is a sample of a wide pool, and the others are linked as they are seen.
             group.look_again()
         family.whole = aged if verdict.agreed else family.whole and near
         if verdict.nats < RELEASE_NATS and not family.whole:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -77,6 +79,45 @@ def test_a_wide_queue_over_aged_accounts_is_found_by_how_it_is_dealt() -> None:
     found = judge(log(records, people(70, days=3)))
 
     assert found.leak("queue", 5_500) <= 0.1
+    assert found.touched("people") == []
+
+
+def in_steps(tasks: Iterable[dict[str, Any]], steps: int, seed: int = 8) -> Iterator[dict[str, Any]]:
+    """Each as the first step of an agent's loop, the others a few seconds to a minute apart."""
+    dice = Random(seed)
+    for task in tasks:
+        yield task
+        at, body = task["at"], task["request"]["body"]
+        messages = body["messages"]
+        for _ in range(steps - 1):
+            at += dice.uniform(5.0, 60.0)
+            said = [{"role": who, "content": f"{dice.getrandbits(400):x}"} for who in ("assistant", "user")]
+            messages = [*messages, *said]
+            yield {**task, "at": round(at, 3), "request": {**task["request"], "body": {**body, "messages": messages}}}
+
+
+def test_what_goes_on_from_a_contained_exchange_is_contained() -> None:
+    """Whoever is told to wait and goes on from the same request with an answer of his own making shows only what is new in it."""
+    tasks = bought(count=60).queue(1_000, WORDING, days=3.0)
+
+    found = judge(log(in_steps(tasks, 3), people(70, days=3)))
+
+    answered = found.full["queue"]
+    assert found.leak("queue", answered.index(False)) <= 0.02
+    assert answered.index(False) <= 3 * MOST_IN_FULL
+    assert found.touched("people") == []
+
+
+@pytest.mark.slow
+def test_a_wide_aged_queue_of_long_loops_is_held_as_soon_as_it_is_found() -> None:
+    """That steps of one task follow each other tells nobody apart, and whom the first sample missed is linked as he is seen."""
+    tasks = bought(count=240).queue(3_000, WORDING, days=3.0)
+
+    found = judge(log(in_steps(tasks, 5), people(70, days=3)))
+
+    answered = found.full["queue"]
+    assert found.leak("queue", answered.index(False)) <= 0.02
+    assert answered.index(False) <= 10_500
     assert found.touched("people") == []
 
 

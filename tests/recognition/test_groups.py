@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from guard.recognition.accounts import Accounts
-from guard.recognition.groups import DEEP, FEWEST_DEEP, KEPT, Group, Observed, sampling, shown_in_all
+from guard.recognition.groups import DEEP, FEWEST_DEEP, KEPT, Group, Observed, beginnings, sampling, shown_in_all
 from guard.samples import GIST, Baseline, Sample
 from guard.types import Account
 
@@ -188,6 +188,14 @@ def test_what_follows_in_a_conversation_is_not_kept_for_long() -> None:
     assert len(deep) >= DEEP
     assert {event.turns for event in deep} == {1}
     assert deep[-1].at - deep[0].at > 4 * (group.events[-1].at - group.events[0].at)
+
+
+def test_what_began_a_conversation_counts_once() -> None:
+    """Of the deep sample and of the latest; where only what goes on is left, that is all there is."""
+    first, both, later = (observed(NOW + n, n, turns=1) for n in range(3))
+    step = observed(NOW + 9, 9, turns=5)
+    assert beginnings([both, step, later], [first, both]) == [first, both, later]
+    assert beginnings([step], []) == [step]
 
 
 def test_how_often_each_has_shown_the_trait_of_a_wide_family() -> None:
