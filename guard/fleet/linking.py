@@ -65,8 +65,8 @@ class Linking:
         if not self._left:
             self._left = list(self._links)
         some, self._left = self._left[:_LINKS_AT_ONCE], self._left[_LINKS_AT_ONCE:]
-        # Whatever changes of nodes, a hop was taken in or components were looked for.
-        state = (id(hops.nodes), hops.fresh, hops.steps[-1] if hops.steps else None)
+        # Whatever changes of nodes, a hop was taken in, or components or members were looked for.
+        state = (id(hops.nodes), hops.fresh, hops.looks, hops.steps[-1] if hops.steps else None)
         moved = state != self._looked
         if moved:
             self._looked = state

@@ -48,6 +48,8 @@ _MOST_WAITING = 65_536
 _FRESH = 8
 _SLICE = 1_024
 _DUE_SHARE = 100
+_BACK = 4_096
+"""For each new member about so many earlier hops are looked at."""
 UNTOLD = frozenset({"standing", "young_accounts", "even_load", "sessions", "shared_clock"})
 """Group signals that tell a pool made for a work queue from owners. A relay serves people over rented accounts: standing, age, loads
 and sessions are theirs, so these say nothing of it."""
@@ -77,6 +79,8 @@ class Hops:
         self.nodes: dict[int, Node] = {}
         self.fresh = 0
         """Hops since components were last looked for."""
+        self.looks = 0
+        """How often it was looked who else is a member."""
 
     # -- the hot path ---------------------------------------------------------------------------------------------
 
@@ -200,10 +204,17 @@ class Hops:
             self.steps.append(step)
             self.fresh += 1
             self.joining.moved(step, nodes)
+        return self._enough or self.joining.grown > len(self.steps) // _BACK
+
+    @property
+    def _enough(self) -> bool:
         return self.fresh >= max(_FRESH, len(self.steps) // _DUE_SHARE)
 
     def weigh(self, weighing: Weighing, baseline: Baseline, now: float) -> Generator[None, None, list[Observed]]:
         """Looks for components and weighs them, in slices; the exchanges of those that were convicted."""
+        if not self._enough:
+            yield from self._look_back()
+            return []
         yield from self._expire(now)
         reached: dict[int, set[int]] = {}
         for count, step in enumerate(self.steps, 1):
@@ -242,10 +253,17 @@ class Hops:
                 convicted += yield from self._component(accounts, hops, scene)
         self.joining.know_clients(self.nodes)
         yield
-        yield from self.joining.later(self.steps, self.nodes)
-        self.joining.note_contacts(self.steps)
+        yield from self._look_back()
         self.fresh = 0
         return convicted
+
+    def _look_back(self) -> Iterator[None]:
+        """The hops before members were known to be any, whenever there are more of them: where all are contained, hardly another hop
+        comes."""
+        self.joining.grown = 0
+        self.looks += 1
+        yield from self.joining.later(self.steps, self.nodes)
+        self.joining.note_contacts(self.steps)
 
     def _expire(self, now: float) -> Iterator[None]:
         """Drops hops that no longer count, and accounts without any."""

@@ -5,6 +5,10 @@
   it. But where it also comes by the *pool's client*, it is held *on trial*: its next ``TRIAL`` exchanges by that client are
   contained, and then it goes free unless it has taken over another conversation. Whoever came by a relay's transcript (its
   customer, who goes on with a key of his own) has a client of his own; where he has not, the trial is what it costs him.
+* A member goes on from its answer at once, and it comes by the pool's client: it is held on trial likewise; in two conversations it is
+  one of them. Of a victim's transcripts members can't, he would have to show them his screen; a customer who goes on with the relay
+  where he was answered himself has a client of his own; and an app, which does show its screen to whoever uses it, has had more than
+  ``STAYED`` exchanges when the first of its conversations moves.
 
 The pool's client is what nearly all members send by that took conversations over, and few others do (``OWN_SHARE``, ``OTHERS_SHARE``,
 both by Laplace's rule). It is cheap to copy, but the conversation isn't: nobody can make a victim go on from a member's answer. Members'
@@ -26,6 +30,8 @@ HELD = -1
 TRIAL = 6
 """Exchanges. Of those that a relay answers a third or more move in or out, so after six its account has shown another hop ten times in
 eleven."""
+STAYED = 2 * TRIAL
+"""After so many exchanges without a hop an account is a relay's once in a hundred times."""
 SEVERAL = 2
 OWN_SHARE = 0.8
 OTHERS_SHARE = 0.2
@@ -60,6 +66,8 @@ class Joining:
         """The client that an account last came by, of some thousand accounts."""
         self.pools: dict[int, int] = {}
         """Cluster → its pool's client, where it has one."""
+        self.grown = 0
+        """How many members there are whose earlier hops have still to be looked at."""
 
     # -- the hot path ---------------------------------------------------------------------------------------------
 
@@ -74,10 +82,10 @@ class Joining:
         if first_talk(known.hops) != step.talk or (node is not None and node.gave):
             self.hold(known, node)
 
-    @staticmethod
-    def hold(known: Known, node: Node | None) -> None:
+    def hold(self, known: Known, node: Node | None) -> None:
         """From its first hop on it is held to be the cluster's."""
         known.hops = HELD
+        self.grown += 1
         if node is not None:
             known.first_bearing_at = node.first_at
             known.bearing = max(2, known.bearing, known.count - node.before)
@@ -105,6 +113,7 @@ class Joining:
         """Forgets who comes by which client."""
         self.clients.clear()
         self.pools.clear()
+        self.grown = 0
 
     def held(self, number: int) -> bool:
         """Whether an account is a member by its hops."""
@@ -117,24 +126,49 @@ class Joining:
         if giver is None or taker is None:
             return
         if taker.hops == HELD:
-            # A member took over from it: if it took over from a member as well, it is one of them.
-            nodes[step.giver].gave = True
-            if first_talk(giver.hops) and giver.cluster == taker.cluster:
-                self.hold(giver, nodes[step.giver])
+            self._took(giver, taker, step, nodes[step.giver])
         elif taker.hops > 0 and giver.hops == HELD and giver.cluster == taker.cluster:
             self._try(taker)
 
     def _try(self, known: Known) -> None:
-        """Holds it on trial, once, if it comes by the pool's client."""
+        """Holds it on trial, once for what it took over, if it comes by the pool's client."""
         if known.hops > 0 and known.client and known.client == self.pools.get(known.cluster) and not _led_a_life(known):
             known.hops = -((known.count + TRIAL) << _TALK_BITS | known.hops)
 
+    def _took(self, giver: Known, taker: Known, step: Step, node: Node) -> None:
+        """A member took over from it. If it took over from a member as well, it is one of them, or if it has given another conversation
+        at once; for the first it is held on trial."""
+        first, gave, node.gave = first_talk(giver.hops), node.gave, True
+        if first and giver.cluster == taker.cluster:
+            if not gave or (first != step.talk and quick(step)):
+                self.hold(giver, node)
+        elif quick(step) and giver.hops == 0 and taker.cluster == (giver.cluster or taker.cluster):
+            self._lend(giver, taker.cluster, step.talk, node)
+
+    def _lend(self, known: Known, number: int, talk: int, node: Node) -> None:
+        """A member of the cluster of that number took a conversation over from it at once: it is held on trial if it comes by the pool's
+        client and led no life of its own before its first hop."""
+        cluster = self._clusters.number(number)
+        client = self.clients.get(known.number, 0)
+        if cluster is None or not client or client != self.pools.get(number) or known.number in cluster.bystanders:
+            return
+        alone_s = node.first_at - known.first_at
+        own_life = node.before > STAYED or (alone_s >= SETTLED_S and node.before >= SETTLED_EXCHANGES)
+        if own_life or known.granted or known.cleared:
+            return
+        self._clusters.join(known, cluster, node.first_at)
+        known.client, known.hops = client, talk
+        self._try(known)
+
     def later(self, steps: Collection[Step], nodes: Mapping[int, Node]) -> Iterator[None]:
-        """Who went on from members' answers before the members were known, in slices."""
+        """Who went on from members' answers before the members were known, and whom members took over from then, in slices."""
         taken: dict[int, dict[int, Step]] = {}
+        given: dict[int, dict[int, Step]] = {}
         for count, step in enumerate(steps, 1):
             if self.held(step.giver) and not self.held(step.taker):
                 taken.setdefault(step.taker, {}).setdefault(step.talk, step)
+            elif quick(step) and self.held(step.taker) and not self.held(step.giver):
+                given.setdefault(step.giver, {}).setdefault(step.talk, step)
             if count % _SLICE == 0:
                 yield
         for number, talks in taken.items():
@@ -151,6 +185,13 @@ class Joining:
                 self._try(known)
                 if known.hops == HELD:
                     break
+        yield
+        for number, talks in given.items():
+            known, node = self._accounts.number(number), nodes.get(number)
+            for step in talks.values():
+                taker = self._accounts.number(step.taker)
+                if known is not None and node is not None and taker is not None:
+                    self._took(known, taker, step, node)
         yield
 
     def know_clients(self, nodes: Collection[int]) -> None:

@@ -20,7 +20,8 @@ _NODE = tuple(name for name in Node.__slots__ if name != "events")
 
 def pieces(hops: Hops, clusters: Clusters, *, whole: bool) -> Iterator[dict[str, Any]]:
     """Everything but the nodes' exchanges."""
-    yield {"fresh": hops.fresh, "refused": hops.refused, "contacts": sorted(clusters.contacts)}
+    counted = {"fresh": hops.fresh, "grown": hops.joining.grown, "refused": hops.refused}
+    yield {**counted, "contacts": sorted(clusters.contacts)}
     clients = iter(list(hops.joining.clients.items()))
     while met := list(islice(clients, _ROWS)):
         yield {"clients": [list(one) for one in met], "pools": [list(one) for one in hops.joining.pools.items()]}
@@ -50,6 +51,7 @@ def restore(hops: Hops, clusters: Clusters, piece: Mapping[str, Any]) -> None:
                 setattr(node, name, type(getattr(node, name))(value))
     elif "fresh" in piece:
         hops.fresh, hops.refused = int(piece["fresh"]), bool(piece["refused"])
+        hops.joining.grown = int(piece.get("grown", 0))
         clusters.contacts = {int(number) for number in piece["contacts"]}
     else:
         for name, held in (("steps", hops.steps), ("waiting", hops.waiting)):

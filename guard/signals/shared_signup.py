@@ -5,7 +5,8 @@ accounts can have at most, given how often two accounts agree. So a mail provide
 and a domain of one's own that they all share says much. Where agreeing is rare among all, also how many accounts repeat
 another's trait, as ``shared_payment`` counts them.
 
-What honest traffic sets it off: a company, a campus, a school's domain; a product that is known in one country only.
+What honest traffic sets it off: a campus, a school's domain; a product that is known in one country only. A company's domain is its
+payer's as well, and says nothing that ``shared_payment`` does not leave unsaid.
 
 Not costly: whoever runs a mail domain, or knows a referral link, registers accounts with it.
 
@@ -37,6 +38,8 @@ class SharedSignup:
             return NOTHING
         if int(holders(sample.org).max(initial=0)) >= _ONE_OWNER * sample.accounts:
             return Weighed(0.0, "one organisation")
+        if int(holders(sample.payment).max(initial=0)) >= _ONE_OWNER * sample.accounts:
+            return Weighed(0.0, "one payer for all: an organisation")
         agree = min(1.0, sample.baseline.signup)
         # The commonest trait of all accounts has a share of at most √agree; some more is chance.
         commonest = min(0.95, max(_LEAST_CHANCE, sqrt(agree) + 0.05))

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from guard.recognition import keeping
-from guard.recognition.accounts import Known
-from guard.recognition.joining import HELD, TRIAL, first_talk, on_trial
+from guard.recognition.accounts import SETTLED_EXCHANGES, Known
+from guard.recognition.joining import HELD, STAYED, TRIAL, first_talk, on_trial
 from guard.types import Account
 from tests.recognition.relays import Talk, World, account, people, relay, run
 
@@ -80,6 +80,134 @@ def test_a_first_hop_by_the_pools_client_is_enough_for_a_while() -> None:
     light = account("light")
     paste(world, light, POOLS)
     assert own_turns(world, light, TRIAL, POOLS) == [True] * TRIAL
+
+
+def lend(world: World, who: Account, client: bytes, after_s: float = 60.0) -> None:
+    """It begins a conversation, and a member goes on with it."""
+    talk = Talk()
+    world.send(who, talk, client=client)
+    world.now += after_s
+    member = next(one for one in POOL if known(world, one).hops == HELD)
+    world.send(member, Talk(list(talk.messages), talk.holder), client=POOLS)
+    world.now += 60.0
+    world.core.due(world.now)
+
+
+def test_whose_answer_a_member_takes_over_at_once_is_on_trial() -> None:
+    """A light account of the pool's has taken nothing over yet, but what it was answered goes on at a member's: its next exchanges are
+    contained, and then it is free. It is not named one of the cluster's."""
+    world, _ = relaying()
+    light = account("light")
+    lend(world, light, POOLS)
+    assert on_trial(known(world, light))
+    assert own_turns(world, light, TRIAL + 10, POOLS) == [True] * TRIAL + [False] * 10
+    assert known(world, light).hops != HELD
+
+
+@pytest.mark.parametrize(
+    ("client", "after_s"),
+    [(b"a customer's", 60.0), (POOLS, 1_200.0)],
+    ids=["by a client of his own", "pasted later"],
+)
+def test_whose_transcripts_a_relay_goes_on_from_is_not_on_trial(client: bytes, after_s: float) -> None:
+    """A customer who goes on with the relay, and a victim who has shown his transcripts, again and again."""
+    world, _ = relaying()
+    victim = account("victim")
+    for _ in range(4):
+        lend(world, victim, client, after_s)
+    assert own_turns(world, victim, 10, client) == [False] * 10
+    assert (known(world, victim).hops, known(world, victim).cluster) == (0, 0)
+
+
+def test_a_life_before_is_not_on_trial_for_what_it_gave() -> None:
+    """Four days of its own here, however little it asked, by the same client as the pool's: one conversation that goes on at a member's
+    says nothing of it, and ties it to nobody."""
+    world, talks = relaying(800)
+    owner = account("owner")
+    for _ in range(SETTLED_EXCHANGES):
+        world.now += 10 * 3_600.0
+        world.send(owner, Talk(), client=POOLS)
+    own: dict[str, Talk] = {}
+    run(world, 1_200, lambda: relay(world, POOL, talks), lambda: people(world, ORDINARY, own))
+    lend(world, owner, POOLS)
+    assert own_turns(world, owner, 5, POOLS) == [False] * 5
+    assert (known(world, owner).hops, known(world, owner).cluster) == (0, 0)
+
+
+def test_an_app_whose_users_feed_a_relay_goes_on() -> None:
+    """A new app shows what it is answered to whoever uses it, so its users can go on at once with what it began, on purpose and by the
+    same client: it has had more exchanges before than a relay's account has without a hop."""
+    world, _ = relaying()
+    app = account("app")
+    own_turns(world, app, STAYED + 1, POOLS)
+    for _ in range(3):
+        lend(world, app, POOLS)
+    assert own_turns(world, app, 10, POOLS) == [False] * 10
+    assert (known(world, app).hops, known(world, app).cluster) == (0, 0)
+
+
+def test_who_gives_two_conversations_at_once_is_a_member() -> None:
+    """One that was given twice is one; another makes it a member."""
+    world, _ = relaying()
+    light = account("light")
+    lend(world, light, POOLS)
+    own_turns(world, light, TRIAL, POOLS)
+    assert known(world, light).hops not in {0, HELD}
+    lend(world, light, POOLS)
+    assert known(world, light).hops == HELD
+    assert own_turns(world, light, 10, POOLS) == [True] * 10
+
+
+def test_one_conversation_that_is_given_twice_is_one() -> None:
+    """Whoever goes on with it himself in between has still given one."""
+    world, _ = relaying()
+    light = account("light")
+    talk = Talk()
+    member = next(one for one in POOL if known(world, one).hops == HELD)
+    for _ in range(2):
+        assert not world.send(light, talk, client=POOLS).contained
+        world.now += 60.0
+        world.send(member, Talk(list(talk.messages), talk.holder), client=POOLS)
+        world.now += 60.0
+        own_turns(world, light, TRIAL, POOLS)
+        world.now += 60.0
+    assert known(world, light).hops != HELD
+
+
+def test_what_was_given_before_the_verdict_counts_after_it() -> None:
+    """Members took two conversations over from it before they were known to be any."""
+    world = World()
+    talks: list[Talk] = []
+    own: dict[str, Talk] = {}
+    early = account("early")
+    steps = (lambda: relay(world, POOL, talks), lambda: people(world, ORDINARY, own))
+    run(world, 200, *steps)
+    for _ in range(2):
+        talk = Talk()
+        world.send(early, talk, client=POOLS)
+        world.later(60.0)
+        assert not world.send(world.chance.choice(POOL), talk, client=POOLS).contained
+    run(world, 1_600, *steps)
+    assert known(world, early).hops == HELD
+
+
+def test_a_new_members_earlier_hops_are_looked_at_at_once() -> None:
+    """Two light accounts pass a conversation on: nothing is known of either. When one turns out to be a member, the other is on trial,
+    though hardly a conversation moves any more."""
+    world, _ = relaying()
+    first, second = account("first"), account("second")
+    talk = Talk()
+    world.send(first, talk, client=POOLS)
+    world.now += 60.0
+    world.send(second, talk, client=POOLS)
+    lend(world, first, POOLS)
+    assert known(world, second).hops == 0
+    paste(world, first, POOLS)
+    world.now += 60.0
+    world.core.due(world.now)
+    assert known(world, first).hops == HELD
+    assert on_trial(known(world, second))
+    assert world.core.recognition.hops.joining.grown == 0
 
 
 def test_a_trial_ends() -> None:
@@ -193,6 +321,7 @@ def test_a_trial_is_kept_over_a_restart() -> None:
     restoring.done()
     assert fresh.hops.joining.pools == recognition.hops.joining.pools != {}
     assert fresh.hops.joining.clients == recognition.hops.joining.clients
+    assert fresh.hops.joining.grown == recognition.hops.joining.grown
     world.core.recognition = fresh
     assert own_turns(world, light, TRIAL, POOLS) == [True] * (TRIAL - 2) + [False] * 2
 

@@ -49,6 +49,14 @@ def test_an_organisation_says_so() -> None:
     assert nats([7] * 40, 0.17, org=np.full(40, 3, np.uint64)) == 0
 
 
+def test_one_payers_accounts_share_his_domain() -> None:
+    """A company without an organisation's name: who pays for nearly all says whose they are, and their domain says it again. Where a
+    part of them is paid for by one, the domain counts."""
+    payer = np.array([5] * 36 + [0, 0, 8, 9], np.uint64)
+    assert nats([7] * 40, 0.17, payment=payer) == 0
+    assert nats([7] * 40, 0.17, payment=np.array([5] * 20 + list(range(10, 30)), np.uint64)) > 3
+
+
 @pytest.mark.parametrize("kind", degenerate())
 def test_little_says_little(kind: str) -> None:
     """Degenerate samples never raise, and convict nobody."""
