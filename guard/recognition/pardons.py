@@ -2,7 +2,7 @@
 
 A pardon keeps the fingerprint of what it lifted: the signals that spoke, their kinds, and the traits. It holds for the accounts
 that bear its number, for every group that one of its traits finds, and for every other group of which three tenths of the
-accounts without standing bear it: the same accounts under another text are no new finding.
+accounts without standing (of all, where most have it) bear it: the same accounts under another text are no new finding.
 """
 
 from __future__ import annotations
@@ -84,6 +84,9 @@ class Pardons:
     def over(self, trait: int, members: Sequence[Known], now: float) -> tuple[frozenset[str], frozenset[int]]:
         """The kinds of evidence that no longer speak against a group, and the numbers of all its members' pardons."""
         fresh = [known for known in members if not known.settled(now)]
+        if 2 * len(fresh) < len(members):
+            # A pool of accounts with standing: there all count.
+            fresh = list(members)
         kinds = self.kinds_of(self.traits.get(trait, 0))
         for number, count in Counter(known.cleared for known in fresh if known.cleared).items():
             if count >= SAME * len(fresh):

@@ -22,6 +22,7 @@ from guard.recognition.candidates import Candidates, Chances
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.cohorts import Cohorts
+from guard.recognition.elsewhere import Elsewhere, Looked, looking_farther
 from guard.recognition.explained import Scene, explained
 from guard.recognition.families import FOUNDERS, Families, Family
 from guard.recognition.groups import HOPELESS_NATS, Group, Observed, beginnings, sampling
@@ -83,6 +84,7 @@ class Recognition:
         self.ring = Ring()
         self.hops = Hops(self.accounts, self.clusters, self.pardons, key)
         self.cohorts = Cohorts(self.accounts, self.clusters)
+        self._elsewhere = Elsewhere()
         lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key, hops=self.hops)
         self.look = lookout.look
         """The hot path: what is known of an exchange."""
@@ -136,6 +138,8 @@ class Recognition:
             baseline = yield from self._usual_by(now)
             yield from self.cohorts.weigh(self._weighing, baseline, now)
         self._weighed.clear()
+        if self._elsewhere.due(self._usual.exchanges, now):
+            yield from self._elsewhere.gather(list(self._groups.values()), self._usual.exchanges, now)
         if self._to_weigh:
             self._chances = self._candidates.chances(self._groups.values())
         while self._to_weigh:
@@ -224,6 +228,9 @@ class Recognition:
         if group is None:
             return
         group.put_off()
+        if family.whole and self._elsewhere.looked(family.value):
+            # What it was convicted by was not gathered anew since.
+            return
         baseline = yield from self._usual_by(now)
         # Some ten traits of one template find the same exchanges: what was found for the first holds for all.
         same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
@@ -256,25 +263,24 @@ class Recognition:
         verdict = yield from self._weighing.weighing(
             taken, self._chances.all, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
         )
-        near, weight = verdict.partly, verdict.nats
-        if verdict.band < 2 and agreeing and deep:
-            further = yield from sampling(deep, self._weighable, baseline, now)
-            yield
-            if further is not None:
-                agreed = yield from self._weighing.agreeing(further, agreeing, cleared)
+        near, weight, by_all, apart = verdict.partly, verdict.nats, False, set[int]()
+        scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
+        if verdict.band < 2 and agreeing:
+            looked = Looked(events, deep, verdict, cleared)
+            found = yield from looking_farther(family, looked, self._elsewhere, scene, agreeing)
+            if found is not None:
                 # The latest steps of long conversations may speak against what a look further back speaks for.
-                near, weight = agreed.partly, max(weight, agreed.nats)
-                if agreed.agreed:
-                    taken, verdict = further, agreed
+                near, weight = found.verdict.partly, max(weight, found.verdict.nats)
+                if found.verdict.agreed:
+                    deep, taken, verdict, by_all, strangers = found
+                    apart |= strangers
         if verdict.agreed and not mostly(taken):
             verdict = verdict._replace(seasoned=False)
-        apart: set[int] = set()
         aged = False
         if verdict.band >= 2:
             # What follows within a conversation says nothing of who lives in sessions where long ones are all there is.
-            apart = outsiders(beginnings(events, deep) if verdict.agreed else events, family.value)
+            apart |= outsiders(beginnings(events, deep) if verdict.agreed and not by_all else events, family.value)
             yield
-            scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
             apart |= yield from explained(events, scene, self._chances.all, cleared)
             whose = deep or events if verdict.agreed else events
             aged = yield from of_one_queue(whose, self._weighable, self._weighing, baseline, now, apart=apart)
@@ -301,12 +307,13 @@ class Recognition:
             )
             cluster = self.clusters.convict(family, events, verdict, now, lifted, apart=apart, aged=aged, deep=deep)
             family.convicted = cluster.number if cluster is not None else 0
+            shown = [*events, *deep] if by_all else events
             if cluster is None or now >= cluster.judge_due:
                 if cluster is not None:
                     cluster.judge_due = now + JUDGED_S
-                for first in range(0, len(events), _SLICE):
+                for first in range(0, len(shown), _SLICE):
                     yield
-                    self._judge_all(events[first : first + _SLICE])
+                    self._judge_all(shown[first : first + _SLICE], again=by_all)
             else:
                 self._to_judge[family.value] = family
 
@@ -352,6 +359,7 @@ class Recognition:
         self.leave_waiting()
         self._families.clear()
         self.cohorts.clear()
+        self._elsewhere.clear()
         self.hops.begin_anew()
         for held in (self._groups, self._to_weigh, self._to_judge):
             held.clear()
@@ -374,8 +382,8 @@ class Recognition:
         """Likewise where accounts of standing count."""
         return self._candidates.chances(self._groups.values()).seasoned
 
-    def _judge_all(self, events: Sequence[Observed]) -> None:
-        """All families that these exchanges belong to are looked at for traits."""
+    def _judge_all(self, events: Sequence[Observed], *, again: bool = False) -> None:
+        """All families that these exchanges belong to are looked at for traits. ``again``: and weighed again soon."""
         for event in events:
             values = array("Q")
             values.frombytes(event.traits)
@@ -383,6 +391,8 @@ class Recognition:
                 family = self._families.find(value)
                 if family is not None and family.count >= 4:
                     self._to_judge[value] = family
+                    if again and family.group is not None and not family.convicted:
+                        family.group.look_again()
 
 
 def _worth(family: Family) -> tuple[bool, float, int]:
