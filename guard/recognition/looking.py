@@ -18,6 +18,7 @@ from guard.recognition.hops import Hops
 from guard.recognition.joining import HELD, on_trial
 from guard.recognition.ring import Ring
 from guard.recognition.verdicts import BELOW_CONFIRMED, CONFIRMED_SCORE
+from guard.talk import Talk
 from guard.types import UNKNOWN, Exchange, Held
 
 COMMON_READING, PLAIN_READING = 0.35, 0.7
@@ -68,8 +69,8 @@ class Lookout:
         self._hops, self._key = hops, key
         self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
         self._failed: Recent[str, tuple[int, float]] = Recent(_MOST_NAMES)
-        self._borne: Recent[int, tuple[str, int]] = Recent(_MOST_NAMES)
-        """Conversations of which an exchange carried a cluster's traits → its name, and how many: the next shows only what is new."""
+        self._borne: Recent[int, str] = Recent(_MOST_NAMES)
+        """Conversations of which an exchange plainly carried a cluster's traits → its name: the next shows only what is new in it."""
 
     def look(self, exchange: Exchange, now: float, *, granted: bool = False) -> Held | None:
         """What is known of an exchange; None: nothing. Leaves an accepted account's in the ring, unless it is granted."""
@@ -121,19 +122,17 @@ class Lookout:
                 # What stands before is new of this account, and was another one's: that says nothing of it.
                 values = [value for kind, value in features.facets if kind in STANDING_KINDS]
                 hits = [traits[value] for value in values if value in traits]
-        if features.talk.before and (borne := self._borne.get(_conversation(features.talk.before, known))) is not None:
-            cluster = self._clusters.find(borne[0])
-            if cluster is not None:
-                hits = [*hits, *[cluster.number] * borne[1]]
         if taken_over is not None:
             suspicion = self._of(taken_over, known, now, again=again)
         elif hits or known.cluster:
             suspicion = self._suspect(known, hits, client, now, again=again)
+        if features.talk.before and suspicion is None:
+            suspicion = self._borne_out(features.talk, known, now, again=again)
         if suspicion is not None:
             if not known.stopped_at:
                 known.stopped_at = now
-            if suspicion.carried and features.talk.asked:
-                self._borne.put(_conversation(features.talk.asked, known), (suspicion.cluster.name, suspicion.hits))
+            if suspicion.hits >= STRANGERS_HITS and features.talk.asked:
+                self._borne.put(_conversation(features.talk.asked, known), suspicion.cluster.name)
             if suspicion.carried and not again:
                 number, carried = suspicion.cluster.number, suspicion.cluster.carried
                 for kind in dict.fromkeys(kind for kind, value in features.facets if traits.get(value) == number):
@@ -217,6 +216,19 @@ class Lookout:
             cluster.last_at = now
             cluster.taken += 1
         return Suspicion(cluster, True, known.settled(now))
+
+    def _borne_out(self, talk: Talk, known: Known, now: float, *, again: bool) -> Suspicion | None:
+        """An exchange that goes on from one which was a cluster's: whoever was stopped there, or got less than he asked for, goes on with
+        an answer of his own making. It says nothing of the account."""
+        name = self._borne.get(_conversation(talk.before, known))
+        cluster = None if name is None or known.cleared else self._clusters.find(name)
+        if name is None or cluster is None or known.number in cluster.bystanders:
+            return None
+        if talk.asked:
+            self._borne.put(_conversation(talk.asked, known), name)
+        cluster.fade(now)
+        cluster.taken += not again
+        return Suspicion(cluster, False, known.settled(now))
 
     def _suspect(self, known: Known, hits: list[int], client: int, now: float, *, again: bool) -> Suspicion | None:
         if known.cleared:
