@@ -78,6 +78,21 @@ def test_a_verdict_links_those_without_standing_and_no_others(scene: Scene) -> N
     assert cluster.evidence == STRONG.evidence
 
 
+def test_what_is_shared_is_looked_at_again_where_somebody_new_is_linked(scene: Scene) -> None:
+    """The same accounts once more change nothing; one more, or another cluster taken over, does."""
+    fresh = scene.people(20)
+    cluster = scene.convict(scene.family(fresh))
+    cluster.judge_due = NOW + DAY
+    assert scene.convict(scene.family(fresh)).judge_due == NOW + DAY
+    assert scene.convict(scene.family([*fresh, *scene.people(1)])).judge_due <= NOW + 100
+
+    other = scene.people(20)
+    scene.convict(scene.family(other))
+    cluster.judge_due = NOW + DAY
+    assert scene.convict(scene.family([*fresh, *other])) is cluster
+    assert cluster.judge_due <= NOW + 100
+
+
 def test_an_account_under_a_grant_or_a_pardon_is_not_linked(scene: Scene) -> None:
     """Where the evidence goes beyond the pardon, the pardoned one is."""
     fresh = scene.people(20)

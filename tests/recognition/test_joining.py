@@ -174,23 +174,6 @@ def test_one_conversation_that_is_given_twice_is_one() -> None:
     assert known(world, light).hops != HELD
 
 
-def test_what_was_given_before_the_verdict_counts_after_it() -> None:
-    """Members took two conversations over from it before they were known to be any."""
-    world = World()
-    talks: list[Talk] = []
-    own: dict[str, Talk] = {}
-    early = account("early")
-    steps = (lambda: relay(world, POOL, talks), lambda: people(world, ORDINARY, own))
-    run(world, 200, *steps)
-    for _ in range(2):
-        talk = Talk()
-        world.send(early, talk, client=POOLS)
-        world.later(60.0)
-        assert not world.send(world.chance.choice(POOL), talk, client=POOLS).contained
-    run(world, 1_600, *steps)
-    assert known(world, early).hops == HELD
-
-
 def test_a_new_members_earlier_hops_are_looked_at_at_once() -> None:
     """Two light accounts pass a conversation on: nothing is known of either. When one turns out to be a member, the other is on trial,
     though hardly a conversation moves any more."""
@@ -260,8 +243,9 @@ def test_what_everybody_comes_by_is_no_pools_client() -> None:
     assert world.core.recognition.hops.joining.pools == {}
 
 
-def test_hops_before_the_verdict_count_after_it() -> None:
-    """An account that took over two conversations of accounts that were found to be a relay's only later is one of it."""
+@pytest.mark.parametrize("gives", [False, True], ids=["it took over", "members took over from it"])
+def test_hops_before_the_verdict_count_after_it(gives: bool) -> None:
+    """Two conversations between an account and some that were found to be a relay's only later: it is one of it."""
     world = World()
     talks: list[Talk] = []
     own: dict[str, Talk] = {}
@@ -270,9 +254,11 @@ def test_hops_before_the_verdict_count_after_it() -> None:
     run(world, 200, *steps)
     for _ in range(2):
         talk = Talk()
-        world.send(world.chance.choice(POOL), talk, client=POOLS)
+        two = [world.chance.choice(POOL), early]
+        first, then = reversed(two) if gives else two
+        world.send(first, talk, client=POOLS)
         world.later(60.0)
-        assert not world.send(early, talk, client=POOLS).contained
+        assert not world.send(then, talk, client=POOLS).contained
     run(world, 1_600, *steps)
     assert len(world.clusters) == 1
     assert known(world, early).hops == HELD
