@@ -44,6 +44,9 @@ AGREES_NATS = 1.0
 AGREED_NATS = 2.3
 """What load, cards and hours that agree say beyond what each may by itself. Each is capped for the sake of honest groups that look
 like a queue in it: set exercises, tools that make all text alike, servers that run round the clock. Hardly any is all of them."""
+SOME_AGED = 0.25
+"""The share of a group's accounts that must have standing for conduct that agrees to convict by itself. Of new accounts who they are
+speaks as well, and an event that goes on through one night (a hackathon, a game jam) looks like a queue in all of its conduct."""
 AGED = 0.2
 """How many campaigns are run on bought or ripened accounts: who they are speaks for them no louder than that where their conduct agrees."""
 
@@ -141,7 +144,7 @@ class Weighing:
             found = prior(seasoned) + seasoned_nats(sums, self._caps, [said for _, said in heard.costly])
             if found > SUSPECT_NATS:
                 return Verdict(found, 2, heard.evidence, seasoned=True, added=found - nats)
-        if band == 0 and agreeing:
+        if band == 0 and agreeing and some_aged(sample):
             return self._agreed(heard, agreeing)
         return Verdict(nats, band, heard.evidence)
 
@@ -150,6 +153,8 @@ class Weighing:
     ) -> Generator[None, None, Verdict]:
         """Whether a group is convicted by conduct that agrees, whoever its accounts are, and by nothing else. In steps."""
         heard = yield from self._hear(sample, cleared)
+        if not some_aged(sample):
+            return Verdict(self._capped(heard.sums, candidates), 0, heard.evidence)
         return self._agreed(heard, candidates)
 
     def _hear(self, sample: Sample, cleared: frozenset[str]) -> Generator[None, None, _Heard]:
@@ -247,6 +252,11 @@ def agreed_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: Se
         else:
             nats += max(-cap, min(cap if kind == "content" else 0.0, total))
     return nats + max(log(AGED / (1.0 - AGED)), who)
+
+
+def some_aged(sample: Sample) -> bool:
+    """Whether enough of a group's accounts have standing for its conduct to be all that counts."""
+    return int(np.count_nonzero(sample.standing >= STANDING)) >= SOME_AGED * sample.accounts
 
 
 def wide_enough(events: Sequence[Observed], weighable: Callable[[int], Known | None], *, whoever: bool = False) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from math import inf, log
 
+import numpy as np
 import pytest
 
-from guard.recognition.verdicts import AGED, AGREED_NATS, agreed_nats, seasoned_nats
+from guard.recognition.verdicts import AGED, AGREED_NATS, SOME_AGED, Verdict, agreed_nats, seasoned_nats
+from guard.standing import STANDING
+from tests.recognition.town import Marked, weighing
+from tests.signals.groups_made_up import made, rng_of, sample_of
 
 CAPS = {"coordination": 6.0, "rhythm": 2.5, "standing": 8.0}
 
@@ -64,6 +69,29 @@ def test_load_cards_and_hours_that_agree_convict_aged_accounts() -> None:
 def test_what_does_not_agree_convicts_nobody(sums: dict[str, float], costly: list[tuple[str, float]], why: str) -> None:
     """Each of the three is the way of some honest groups; only all together are a queue's."""
     assert agreed_nats(sums, CAPS | {"infrastructure": 3.0}, costly) == -inf, why
+
+
+@pytest.mark.parametrize("share", [0.0, SOME_AGED - 0.05, SOME_AGED])
+def test_conduct_alone_convicts_only_where_some_have_standing(share: float) -> None:
+    """An event that goes on through one night, of accounts made for it, agrees in all of its conduct."""
+    group = made(rng_of(1), np.arange(200.0), np.arange(200) % 20)
+    standing = np.where(np.arange(20) < share * 20, STANDING, 0.0).astype(np.float32)
+    sample = sample_of(group, standing=standing, reading=np.ones(200, np.float32))
+    heard = [Marked("load", "coordination", 3.5), Marked("cards", "coordination", 3.5), Marked("hours", "rhythm", 5.0)]
+    weighs = weighing(*heard)
+
+    assert ended(weighs.weighing(sample, 50_000, agreeing=50)).agreed is (share >= SOME_AGED)
+    assert ended(weighs.agreeing(sample, 50)).agreed is (share >= SOME_AGED)
+
+
+def ended(steps: Generator[None, None, Verdict]) -> Verdict:
+    """What comes of all steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
 
 
 def test_to_be_new_adds_nothing() -> None:
