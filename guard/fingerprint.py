@@ -6,9 +6,9 @@ Specification, version 5 (so that a faster implementation can replace this one b
   sorted-key JSON (``tools``), the sampling parameters as sorted-key JSON (``parameters``), and the client stack, that is
   header names in the client's order and its product name (``stack``). A part that is empty has no facet.
 * what is *new* in a conversation are the turns after the model's last one, if the account has sent the turns before that one in
-  an earlier request and something stands behind it; else all turns, since a client may invent a past. From one such point a conversation *goes on* four times.
-  Joined by U+000A and made plain (``plain``). Of that: the shingles (kind ``shingle``), ``opening`` and ``closing`` of its sketch
-  (``sketch.py``), its gist. ``slot`` is the keyed hash of its folded text in UTF-8, without the ASCII characters that are neither
+  an earlier request and something stands behind it; else all turns, since a client may invent a past. From one such point a
+  conversation *goes on* four times. Joined by U+000A and made plain (``plain``). Of that: the shingles (kind ``shingle``),
+  ``opening`` and ``closing`` of its sketch (``sketch.py``), its gist. ``slot`` is the keyed hash of its folded text in UTF-8, without the ASCII characters that are neither
   letters nor digits, A to Z in lower case: all of it, and 0 if empty.
   The two lowest shingles of the system prompt, made plain, are of kind ``shingle`` too, and so are those of all other text (tool
   descriptions, schemas, …) joined by U+000A, from 100 bytes of ``letters`` on: a template that moves to another place stays the same.

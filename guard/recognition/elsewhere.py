@@ -124,8 +124,10 @@ class Elsewhere:
             group = family.group
             if group is None:
                 continue
-            for event in (*group.deep, *group.events):
+            for place, event in enumerate((*group.deep, *group.events), 1):
                 number = event.number
+                if place % DEEP == 0:
+                    yield
                 # A founder's traits were not kept; what follows within a conversation follows from how it began.
                 if event.turns <= FIRST_TURNS and event.traits and chance(number) < below:
                     own = held.get(number)
@@ -155,8 +157,8 @@ class Elsewhere:
 
     def of(self, value: int, events: Sequence[Observed]) -> Generator[None, None, Whole | None]:
         """What the accounts of the group of that trait did in all groups. None: it was asked since it was last gathered; it is no more
-        than what they did in the group; it says nothing of hours; or there are
-        too few that don't always say the same as another. In slices."""
+        than what they did in the group; it says nothing of hours; or there are too few that don't always say the same as another.
+        In slices."""
         held = self._held
         own = Counter([event.number for event in events if event.number in held])
         if value in self._looked or len(own) < FEWEST:

@@ -131,7 +131,7 @@ class Lookout:
         if suspicion is not None:
             if not known.stopped_at:
                 known.stopped_at = now
-            if suspicion.hits >= STRANGERS_HITS and features.talk.asked:
+            if suspicion.hits >= (SETTLED_HITS if suspicion.settled else STRANGERS_HITS) and features.talk.asked:
                 self._borne.put(_conversation(features.talk.asked, known), suspicion.cluster.name)
             if suspicion.carried and not again:
                 number, carried = suspicion.cluster.number, suspicion.cluster.carried

@@ -109,13 +109,7 @@ class Weighing:
 
     def weigh(self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()) -> Verdict:
         """The verdict on a group, one of so many ``candidates``. Kinds of evidence that are ``cleared`` never speak against it."""
-        steps = self.weighing(sample, candidates, cleared)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                verdict: Verdict = end.value
-                return verdict
+        return ended(self.weighing(sample, candidates, cleared))
 
     def weighing(
         self,
@@ -190,6 +184,16 @@ class Weighing:
         if found > SUSPECT_NATS:
             return Verdict(found, 2, heard.evidence, seasoned=True, added=found - nats, agreed=True)
         return Verdict(nats, 0, heard.evidence, partly=agrees(heard.sums, heard.costly))
+
+
+def ended(steps: Generator[None, None, Verdict]) -> Verdict:
+    """What comes of all steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
 
 
 def prior(candidates: int) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from math import inf, log
 
 import numpy as np
 import pytest
 
-from guard.recognition.verdicts import AGED, AGREED_NATS, SOME_AGED, Verdict, agreed_nats, seasoned_nats
+from guard.recognition.verdicts import AGED, AGREED_NATS, SOME_AGED, agreed_nats, ended, seasoned_nats
 from guard.standing import STANDING
 from tests.recognition.town import Marked, weighing
 from tests.signals.groups_made_up import made, rng_of, sample_of
@@ -82,16 +81,6 @@ def test_conduct_alone_convicts_only_where_some_have_standing(share: float) -> N
 
     assert ended(weighs.weighing(sample, 50_000, agreeing=50)).agreed is (share >= SOME_AGED)
     assert ended(weighs.agreeing(sample, 50)).agreed is (share >= SOME_AGED)
-
-
-def ended(steps: Generator[None, None, Verdict]) -> Verdict:
-    """What comes of all steps."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
 
 
 def test_to_be_new_adds_nothing() -> None:
