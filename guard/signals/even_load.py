@@ -4,15 +4,16 @@ What it sees: a queue deals its work out over a pool: of the group's exchanges w
 one and the same chance, whoever it is. Owners differ: some ask once a week, some a hundred times, and what one asks comes
 together. So rates that are nearly equal (lognormal, ± 35 %, but for a tenth of strangers) are weighed against rates that differ
 as people's do (gamma of shape 0.7, ± 120 %) or businesses' (lognormal, a factor of 2.5 up or down), and against visitors, who
-come once, ask two things or so as everybody does, and are gone: a launch, a prompt that goes round. Time is counted in exchanges of the group, so it matters little how the queue runs
-by day and night. What follows within a conversation is left out.
+come once, ask two things or so as everybody does, and are gone: a launch, a prompt that goes round. Who comes back hours
+later is none: where most of those do who ask again, it was no visit. Time is counted in exchanges of the group, so
+it matters little how the queue runs by day and night. What follows within a conversation is left out.
 
 When an account joined and left isn't known, for pools are replaced every day or two. Three kinds of life are tried: there for
 the whole (or from any moment on, with one half, and likewise to the end), or for about a third or a tenth of the sample. Both
 sides are given the life and the mean rate that suit them best.
 
 What honest traffic sets it off: the same job by the same clock on many machines (an hourly monitor), a course with a set number
-of exercises that are done in one go. It says nothing of a pool in which each account is used once.
+of exercises that are done in one go. It says nothing of a pool in which each account is used once, or twice within one visit.
 
 Costly to plant on a victim: to make honest owners' loads even one would have to ask in their place.
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.likelihoods import beginnings
+from guard.likelihoods import beginnings, beta_binomial
 from guard.samples import NOTHING, Sample, Weighed
 
 _OWNERS_SHAPE = 0.7
@@ -37,7 +38,10 @@ _LEAST, _GREATEST = 0.05, 3000.0
 """Exchanges that an account would make in the whole sample: the range of the grid of rates."""
 _LIVES = (0.3, 0.1)
 _VISITORS = 2.0
-"""Exchanges that visitors make at most, on an average. A pool that gets no more out of an account looks the same."""
+"""Exchanges that visitors make at most, on an average. A pool that gets no more out of an account in one day looks the same."""
+_VISIT_S = 3600.0
+_COME_BACK = (1.0, 6.0)
+"""How many of the visitors who ask again do so after a pause of more than ``_VISIT_S``: hardly any, or up to a third (beta)."""
 _FEWEST = 5
 _BLOCK = 64
 """Accounts at a time: products as small as that are never spread over threads, which cost more than the product."""
@@ -75,6 +79,7 @@ class EvenLoad:
         self._visitors = [int(np.count_nonzero(rates * life <= _VISITORS)) for life in (1.0, *_LIVES)]
         self._logs, self._rates = logs.astype(np.float32), rates.astype(np.float32)
         self._inverse = (1.0 / rates).astype(np.float32)
+        self._rest = 1.0 - self._inverse
 
     def weigh(self, sample: Sample) -> Weighed:
         begun = beginnings(sample)
@@ -94,6 +99,7 @@ class EvenLoad:
         accounts = len(counts)
         if accounts < _FEWEST or accounts == n:
             return NOTHING
+        visitors = self._once(sample.at if begun is None else sample.at[begun], account, sample.accounts)
         scale = np.float32(1.0 / n)
         lived = (last - first) * scale
         before, after = first * scale, (np.float32(n - 1) - last) * scale
@@ -101,29 +107,43 @@ class EvenLoad:
         short = np.zeros(self._short.shape[1])
         for start in range(0, accounts, _BLOCK):
             part = slice(start, start + _BLOCK)
-            fit = np.multiply.outer(counts[part].astype(np.float32), self._logs)
-            fit -= np.multiply.outer(lived[part], self._rates)
-            fit -= fit.max(1, keepdims=True)
+            fit = counts[part, None].astype(np.float32) * self._logs
+            fit -= lived[part, None] * self._rates
+            fit -= np.maximum.reduce(fit, 1, keepdims=True)
             likely = np.exp(fit, out=fit)
-            short += np.log(np.maximum(likely @ self._short, _NIL)).sum(0)
-            likely *= self._absent(before[part])
-            likely *= self._absent(after[part])
-            whole += np.log(np.maximum(likely @ self._whole, _NIL)).sum(0)
+            short += np.add.reduce(np.log(np.maximum(likely @ self._short, _NIL)), 0)
+            likely *= self._absent(before[part, None])
+            likely *= self._absent(after[part, None])
+            whole += np.add.reduce(np.log(np.maximum(likely @ self._whole, _NIL)), 0)
         spent = float(lived.sum())
         means = len(self._logs)
-        pool, owners = float(whole[:means].max()), float(max(whole[means:].max(), whole[: self._visitors[0]].max()))
+        all_over, in_part = whole.tolist(), short.tolist()
+        pool, owners = max(all_over[:means]), max(all_over[means:])
+        owners = max(owners, max(all_over[: self._visitors[0]]) + visitors)
         for place, life in enumerate(_LIVES):
             over = 3 * place * means
             lapse = spent / life
-            pool = max(pool, float(short[over : over + means].max()) - lapse)
-            owners = max(owners, float(short[over + means : over + 3 * means].max()) - lapse)
-            owners = max(owners, float(short[over : over + self._visitors[place + 1]].max()) - lapse)
+            pool = max(pool, max(in_part[over : over + means]) - lapse)
+            owners = max(owners, max(in_part[over + means : over + 3 * means]) - lapse)
+            owners = max(owners, max(in_part[over : over + self._visitors[place + 1]]) - lapse + visitors)
         return Weighed(pool - owners, f"{accounts} accounts, {n / accounts:.1f} each")
 
+    @staticmethod
+    def _once(at: NDArray[np.float64], account: NDArray[np.int32], accounts: int) -> float:
+        """What it says against visitors that so many came back: nats, at most 0. Elsewhere any share may."""
+        order = np.argsort(account, kind="stable")
+        who = account[order]
+        again = who[1:] == who[:-1]
+        when = at[order]
+        later = again & (when[1:] - when[:-1] >= _VISIT_S)
+        twice = int(np.count_nonzero(np.bincount(who[1:][again], minlength=accounts)))
+        back = int(np.count_nonzero(np.bincount(who[1:][later], minlength=accounts)))
+        return min(0.0, beta_binomial(back, twice, *_COME_BACK) - beta_binomial(back, twice, 1.0, 1.0))
+
     def _absent(self, time: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(accounts, rates): the chance of no exchange in that time at an end, if one half was there for all of it."""
-        gone = np.exp(np.multiply.outer(-time, self._rates))
-        gone *= 1.0 - self._inverse
+        """(accounts, rates): the chance of no exchange in that time at an end, if one half was there for all of it. ``time``: a column."""
+        gone: NDArray[np.float32] = np.exp(-time * self._rates)
+        gone *= self._rest
         gone += self._inverse
         return gone
 

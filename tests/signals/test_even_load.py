@@ -91,3 +91,13 @@ def test_a_crowd_that_comes_once_is_no_pool(seed: int) -> None:
     crowd = made(rng, at[order], account[order])
     for many in (60, 200, 700, len(at)):
         assert nats(Made(*(column[:many] for column in crowd))) < 1.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_comes_back_hours_later_is_no_visitor(seed: int) -> None:
+    """A large pool gets hardly two exchanges out of an account, but they lie as far apart as chance puts them."""
+    rng = rng_of(seed)
+    pool = queue(rng, paced(rng, 400, 1), 260)
+    assert nats(pool) > 2.0
+    # The same loads, all in one hour: that may be a crowd.
+    assert nats(pool._replace(at=pool.at[0] + (pool.at - pool.at[0]) / 24.0)) < 1.0
