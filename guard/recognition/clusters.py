@@ -9,7 +9,7 @@ convicts nobody. Accounts that showed a trait before the first of the cluster's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.earlier import earlier
@@ -229,38 +229,45 @@ class Clusters:
         cluster.hear(verdict)
         cluster.firsts.update(family.firsts)
         begun = min(first[known.number] for known in core)
-        for known in core:
-            known.cleared = 0
-            if known.cluster == 0:
-                known.cluster = cluster.number
-                cluster.linked += 1
-                cluster.judge_due = now
-            if known.cluster == cluster.number:
-                if known.bearing == 0:
-                    known.first_bearing_at = first[known.number]
-                known.bearing = max(known.bearing, counts[known.number])
+        self.link(cluster, core, first, counts, now)
         for known in present:
             if known.cluster == 0 and (known.number in early or (known.settled(now) and first[known.number] <= begun)):
                 cluster.bystanders.add(known.number)
         return cluster
+
+    def link(
+        self, cluster: Cluster, core: Iterable[Known], first: Mapping[int, float], counts: Mapping[int, int], now: float
+    ) -> None:
+        """Links accounts that are in none yet. By number: when each first showed what it was found by, and how often it did."""
+        for known in core:
+            known.cleared = 0
+            if known.cluster == 0:
+                known.cluster, cluster.judge_due = cluster.number, now
+                cluster.linked += 1
+            if known.cluster == cluster.number:
+                if known.bearing == 0:
+                    known.first_bearing_at = first[known.number]
+                known.bearing = max(known.bearing, counts[known.number])
 
     def judge_trait(self, family: Family, now: float) -> bool:
         """Whether the family is a cluster's trait, by its latest exchanges; books what comes of it.
 
         A newcomer speaks neither for nor against: what it is will show.
         """
-        whose: dict[int, int] = {}
         tally: Counter[int] = Counter()
         sent: Counter[int] = Counter()
-        for number, count in Counter(self._latest(family)).items():
-            known = self._accounts.number(number)
-            if known is not None:
-                owner = whose[number] = self._side(known, now)
-                tally[owner] += count
-                sent[owner] += known.count
-        accounts = Counter(whose.values())
-        owner, count = self._foremost(family, tally, accounts)
+        accounts: Counter[int] = Counter()
         before = self.traits.get(family.value, 0)
+        owner = count = 0
+        shown_by = self._accounts.counted(self._latest(family))
+        # Fewer neither make a trait of any cluster's nor two clusters one: most families end here.
+        if sum([times for known, times in shown_by if known.cluster]) >= FEWEST_EXCHANGES:
+            for known, times in shown_by:
+                side = known.cluster or self._side(known, now)
+                tally[side] += times
+                sent[side] += known.count
+                accounts[side] += 1
+            owner, count = self._foremost(family, tally, accounts)
         cluster = self._held.get(owner)
         # What is found without text has words of its own only where those are themselves found to be one queue's.
         shown = cluster is not None and (not cluster.held_until or family.convicted == owner)
@@ -290,7 +297,7 @@ class Clusters:
     def _foremost(self, family: Family, tally: Counter[int], accounts: Counter[int]) -> tuple[int, int]:
         """The cluster that showed the trait most, and how often; 0: none did. Two that share what was found to be one queue, and
         that nobody else shows, are one from now on."""
-        ranked = sorted(((count, -number) for number, count in tally.items() if number > 0), reverse=True)[:2]
+        ranked = sorted([(count, -number) for number, count in tally.items() if number > 0], reverse=True)[:2]
         if not ranked:
             return 0, 0
         count, owner = ranked[0][0], -ranked[0][1]
@@ -325,14 +332,12 @@ class Clusters:
         return standing >= FEWEST_SETTLED and standing >= PUBLIC * len(founders)
 
     def _side(self, known: Known, now: float) -> int:
-        """Whose an account is when a family's purity is worked out: a cluster's number, a newcomer's, or 0: its own."""
-        if known.cluster:
-            return known.cluster
+        """Whose an account without a cluster is when a family's purity is worked out: a newcomer's, or 0: its own."""
         if known.number in self.contacts:
             return _NEWCOMER
-        if known.settled(now) or known.granted or known.cleared:
+        if known.count >= NEWCOMER_EXCHANGES or known.granted or known.cleared or known.settled(now):
             return 0
-        return _NEWCOMER if known.count < NEWCOMER_EXCHANGES else 0
+        return _NEWCOMER
 
     def join(self, known: Known, cluster: Cluster, now: float) -> None:
         """An exchange of this account carried the cluster's traits."""
@@ -345,9 +350,8 @@ class Clusters:
 
     @staticmethod
     def _latest(family: Family) -> Iterable[int]:
-        if family.group is None:
-            return list(family.numbers)
-        return [event.number for event in family.group.events[-_LATEST:]]
+        group = family.group
+        return list(family.numbers) if group is None else [event.number for event in group.events[-_LATEST:]]
 
     def whose(self, core: list[Known], value: int, now: float) -> Cluster:
         tally = Counter(known.cluster for known in core if known.cluster)

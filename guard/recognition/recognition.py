@@ -28,6 +28,7 @@ from guard.recognition.families import FOUNDERS, Families, Family
 from guard.recognition.groups import HOPELESS_NATS, Group, Observed, beginnings, sampling
 from guard.recognition.hops import UNTOLD, Hops
 from guard.recognition.looking import Lookout
+from guard.recognition.lots import Lots
 from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
@@ -84,7 +85,7 @@ class Recognition:
         self.ring = Ring()
         self.hops = Hops(self.accounts, self.clusters, self.pardons, key)
         self.cohorts = Cohorts(self.accounts, self.clusters)
-        self._elsewhere = Elsewhere()
+        self._elsewhere, self._lots = Elsewhere(), Lots(self.clusters)
         lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key, hops=self.hops)
         self.look = lookout.look
         """The hot path: what is known of an exchange."""
@@ -151,6 +152,8 @@ class Recognition:
                 self._to_weigh[value] = family
                 raise
             yield
+        if self._lots.due(self._usual.exchanges, now):
+            yield from self._weigh_lots(now)
         while self._to_judge:
             value = next(iter(self._to_judge))
             self.clusters.judge_trait(self._to_judge.pop(value), now)
@@ -167,9 +170,7 @@ class Recognition:
         if fresh:
             self.cohorts.observe(observed, known)
         linked = known.cluster != 0
-        values = array("Q")
-        values.frombytes(observed.traits)
-        shared = self._families.meet(values, number, at)
+        shared = self._families.meet(array("Q", observed.traits), number, at)
         for family in shared:
             group = family.group
             if group is not None:
@@ -311,19 +312,22 @@ class Recognition:
             if cluster is None or now >= cluster.judge_due:
                 if cluster is not None:
                     cluster.judge_due = now + JUDGED_S
-                for first in range(0, len(shown), _SLICE):
-                    yield
-                    self._judge_all(shown[first : first + _SLICE], again=by_all)
+                yield from self._judge_slices(shown, again=by_all)
             else:
                 self._to_judge[family.value] = family
+
+    def _weigh_lots(self, now: float) -> Iterator[None]:
+        """Weighs the groups that are too small for a verdict as one."""
+        baseline = yield from self._usual_by(now)
+        scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
+        found = yield from self._lots.weigh(list(self._groups.values()), self._usual.exchanges, scene)
+        yield from self._judge_slices(found)
 
     def _weigh_hops(self, now: float) -> Iterator[None]:
         """Weighs the accounts between which conversations move."""
         baseline = yield from self._usual_by(now)
         convicted = yield from self.hops.weigh(self._weighing.without(UNTOLD), baseline, now)
-        for first in range(0, len(convicted), _SLICE):
-            yield
-            self._judge_all(convicted[first : first + _SLICE])
+        yield from self._judge_slices(convicted)
 
     def _usual_by(self, now: float) -> Generator[None, None, Baseline]:
         """What is usual, worked out anew every hour."""
@@ -372,19 +376,11 @@ class Recognition:
         """Goes on with what was held to be usual; it is worked out anew when it is due."""
         self._baseline, self._baseline_due = baseline, due
 
-    @property
-    def candidates(self) -> int:
-        """How many groups could be convicted."""
-        return self._candidates.chances(self._groups.values()).all
-
-    @property
-    def seasoned_candidates(self) -> int:
-        """Likewise where accounts of standing count."""
-        return self._candidates.chances(self._groups.values()).seasoned
-
-    def _judge_all(self, events: Sequence[Observed], *, again: bool = False) -> None:
-        """All families that these exchanges belong to are looked at for traits. ``again``: and weighed again soon."""
-        for event in events:
+    def _judge_slices(self, events: Sequence[Observed], *, again: bool = False) -> Iterator[None]:
+        """All families that these exchanges belong to are looked at for traits. ``again``: and weighed again soon. In slices."""
+        for place, event in enumerate(events):
+            if place % _SLICE == 0:
+                yield
             values = array("Q")
             values.frombytes(event.traits)
             for value in values:
