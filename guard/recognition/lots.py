@@ -2,29 +2,32 @@
 
 Whoever knows that it takes sixteen accounts to be found (``verdicts.FEWEST``) gives each dozen a text of its own. Such a wording says
 nothing by itself; a small team's internal prompt looks the same. But teams have little to do with each other: what gives the queue
-away is that all of its lots run by one clock and under one load. So accounts without standing are put to the wording that they
-mostly show, where only a few do, and all such lots together are weighed like any other group, each lot's content less its own mean
+away is that all of its lots run by one clock and under one load. So accounts without standing are put to a wording that they
+nearly always show, where only a few do, and all such lots together are weighed like any other group, each lot's content less its own mean
 (what lots differ in is their wording).
 
 Lots that speak against a queue by themselves (sessions, loads of their own, the same questions) are left out before, and so are those
-of one payer or organisation. Whoever has standing, is cleared, granted or already in a cluster is in no lot.
+of one payer or organisation. Whoever has standing, is cleared, granted or in a cluster that was found otherwise is in no lot. What
+joins lots that were found is weighed with them, but must act like a queue by itself as well.
 
 What hides from it: lots of fewer than ``FEWEST_TOGETHER`` accounts, and cover that is most of what an account asks. Honest traffic
 sets it off only where many unrelated small groups of new accounts act by one clock, in even loads.
 
-Bounded: ``MOST`` exchanges. Nothing is kept over a restart: it is gathered again. Cost: about 30 µs a group, at most once in
-``EVERY_S``; a lot costs about 2 ms, and there is hardly one in ordinary traffic.
+Looked at are the latest conversations that accounts without standing began (``Cohorts``). Cost: about 1.5 µs for each of them, at most
+once in ``EVERY_S``; a lot costs about 2 ms, and there is hardly one in ordinary traffic.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
+from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Known
 from guard.recognition.clusters import Clusters
 from guard.recognition.earlier import earlier
@@ -33,21 +36,20 @@ from guard.recognition.explained import Scene
 from guard.recognition.families import Family
 from guard.recognition.groups import Observed, sampling
 from guard.recognition.peeling import outsiders
-from guard.recognition.seasoned import of_it
-from guard.recognition.verdicts import AGREES_NATS, FEWEST, Verdict
+from guard.recognition.verdicts import AGREES_NATS, CONDUCT, COSTLY_NATS, FEWEST
 from guard.samples import GIST
 
 MOST = 4_096
 EVERY_S = 900.0
 FEWEST_NEW = 512
-PART = 64
-"""It is looked again when a 64th as many exchanges have come as were looked at: that costs some 4 µs each."""
+PART = 8
+"""It is looked again when an eighth as many exchanges have come as are looked at."""
 FEWEST_TOGETHER = 3
 MOST_TOGETHER = 48
-"""Accounts of a lot. Fewer are no family; more are weighed by themselves as soon as there is anything to say about them."""
+"""Accounts of a lot. What two share is chance, and what many share is weighed by itself."""
 FEWEST_LOTS = 3
 MOSTLY = 0.5
-"""The share of an account's exchanges that show its lot's wording; and of all accounts that may be one lot's."""
+"""The share of an account's latest exchanges that show its lot's wording; and of all accounts that may be one lot's."""
 WITHOUT_STANDING = 2.0 / 3.0
 """The share of a wording's accounts that must have no standing: else it is somebody's prompt."""
 APART = 0.8
@@ -56,6 +58,11 @@ CANDIDATES = 100
 """All lots are one group; it is another one some hundred times."""
 _AGAINST_NATS = -2.0
 _BELOW = 127
+_TWICE = 2
+_LATEST = 16
+"""Exchanges by which it is known what an account always says."""
+_SEEN = 256
+_SLICE = 16
 _AT = itemgetter(0)
 
 
@@ -70,20 +77,37 @@ class Lot(NamedTuple):
 class Lots:
     """Looks now and then whether the small groups are one."""
 
-    __slots__ = ("_clusters", "_due_at", "_due_s")
+    __slots__ = ("_clusters", "_due_at", "_due_s", "_found", "_members")
 
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
         self._due_at, self._due_s = FEWEST_NEW, 0.0
+        self._found: set[int] = set()
+        """Clusters that it has found."""
+        self._members: deque[Observed] = deque(maxlen=MOST)
+        """What their members have asked since: a part of a queue runs by no clock that one could see."""
+
+    def clear(self) -> None:
+        """Forgets what could become a finding."""
+        self._members.clear()
+
+    def observe(self, observed: Observed, known: Known) -> None:
+        """Takes in an exchange of an account without standing that is in a cluster."""
+        if known.cluster in self._found and observed.turns <= FIRST_TURNS:
+            self._members.append(observed)
 
     def due(self, seen: int, now: float) -> bool:
         """Whether to look. ``seen``: exchanges in all."""
         return seen >= self._due_at and now >= self._due_s
 
-    def weigh(self, families: Sequence[Family], seen: int, scene: Scene) -> Generator[None, None, list[Observed]]:
-        """Looks, and books what is found: the exchanges that it was found by; none: nothing was. In slices."""
-        lots, looked = yield from _dealt(families, scene)
-        self._due_at, self._due_s = seen + max(FEWEST_NEW, looked // PART), scene.now + EVERY_S
+    def weigh(
+        self, events: Sequence[Observed], family_of: Callable[[int], Family | None], seen: int, scene: Scene
+    ) -> Generator[None, None, list[Observed]]:
+        """Looks, and books what is found: the exchanges that it was found by; none: nothing was. ``events``: the latest of accounts
+        without standing, in order of time. In slices."""
+        self._due_at, self._due_s = seen + max(FEWEST_NEW, len(events) // PART), scene.now + EVERY_S
+        heard = sorted([*events, *self._members], key=_AT) if self._members else events
+        lots = yield from _dealt(heard, family_of, scene, self._found)
         kept = []
         for lot in lots:
             might_be = yield from _might_be(lot, scene)
@@ -92,21 +116,36 @@ class Lots:
         accounts = [len(lot.numbers) for lot in kept]
         if len(kept) < FEWEST_LOTS or sum(accounts) < FEWEST or max(accounts) > MOSTLY * sum(accounts):
             return []
-        events: list[Observed] = []
+        found: list[Observed] = []
         for lot in kept:
-            events += _less_the_wording(lot.events)
+            found += _less_the_wording(lot.events)
             yield
-        events.sort(key=_AT)
-        taken = yield from sampling(events[-MOST:], scene.weighable, scene.baseline, scene.now)
+        found.sort(key=_AT)
+        taken = yield from sampling(found[-MOST:], scene.weighable, scene.baseline, scene.now)
         yield
         if taken is None:
             return []
         verdict = yield from scene.weighing.weighing(taken, CANDIDATES)
-        if verdict.band < 2 or not (yield from self._convict(kept, verdict, scene)):
+        if verdict.band < 2:
             return []
-        return events
+        core, first, counts = yield from self._core(kept, scene)
+        new = {known.number for known in core if not known.cluster}
+        if not new or (len(new) < len(core) and not (yield from _acts_so(found, new, scene))):
+            return []
+        if len(core) < FEWEST:
+            return []
+        cluster = self._clusters.whose(core, min(lot.family.value for lot in kept), scene.now)
+        cluster.hear(verdict)
+        for lot in kept:
+            cluster.firsts.update(lot.family.firsts)
+        self._clusters.link(cluster, core, first, counts, scene.now)
+        self._found.add(cluster.number)
+        return found
 
-    def _convict(self, lots: Sequence[Lot], verdict: Verdict, scene: Scene) -> Generator[None, None, bool]:
+    def _core(
+        self, lots: Sequence[Lot], scene: Scene
+    ) -> Generator[None, None, tuple[list[Known], dict[int, float], Counter[int]]]:
+        """The accounts that are linked, when each first showed its wording, and how often."""
         first: dict[int, float] = {}
         counts: Counter[int] = Counter()
         core: list[Known] = []
@@ -117,61 +156,86 @@ class Lots:
             for number in lot.numbers - apart:
                 known = scene.weighable(number)
                 # It may be cleared, or linked, since it was looked at.
-                if known is not None and _free(known, scene.now) and of_it(known, True, scene.now, aged=False):
+                if known is not None and _free(known, scene.now, self._found):
                     core.append(known)
             yield
-        if len(core) < FEWEST:
-            return False
         core.sort(key=lambda known: known.number)
-        cluster = self._clusters.whose(core, min(lot.family.value for lot in lots), scene.now)
-        cluster.hear(verdict)
-        for lot in lots:
-            cluster.firsts.update(lot.family.firsts)
-        self._clusters.link(cluster, core, first, counts, scene.now)
-        return True
+        return core, first, counts
 
 
-def _free(known: Known, now: float) -> bool:
-    """Whether an account may be in a lot."""
-    return not (known.cluster or known.granted or known.cleared or known.of_standing(now))
+def _acts_so(events: Sequence[Observed], numbers: Set[int], scene: Scene) -> Generator[None, None, bool]:
+    """Whether those accounts by themselves act like a queue: beside a cluster's members everybody would."""
+    own = [event for event in events if event.number in numbers]
+    taken = yield from sampling(own[-MOST:], scene.weighable, scene.baseline, scene.now)
+    if taken is None:
+        return False
+    verdict = yield from scene.weighing.weighing(taken, 1)
+    return sum([one.nats for one in verdict.evidence if one.group in CONDUCT]) >= COSTLY_NATS
 
 
-def _dealt(families: Sequence[Family], scene: Scene) -> Generator[None, None, tuple[list[Lot], int]]:
-    """The lots, and how many exchanges were looked at."""
-    shown: dict[int, dict[int, int]] = {}
-    sizes: dict[int, int] = {}
-    looked = 0
-    for family in families:
-        group = family.group
-        if group is None or family.convicted:
-            continue
-        looked += len(group.events)
-        own = Counter([event.number for event in group.events])
-        yield
-        if not FEWEST_TOGETHER <= len(own) <= MOST_TOGETHER / WITHOUT_STANDING:
-            continue
-        free = [known for number in own if (known := scene.weighable(number)) is not None and _free(known, scene.now)]
-        if not max(FEWEST_TOGETHER, WITHOUT_STANDING * len(own)) <= len(free) <= MOST_TOGETHER or _one_owners(free):
-            continue
-        sizes[family.value] = len(free)
-        for known in free:
-            if own[known.number] >= 2:
-                shown.setdefault(known.number, {})[family.value] = own[known.number]
-    members: dict[int, set[int]] = {}
-    for number, times in shown.items():
-        # Of the ten traits of one wording the same for all, as far as all show them.
-        value = max(times, key=lambda value: (times[value], sizes[value], value))
-        known = scene.weighable(number)
-        if known is not None and times[value] >= MOSTLY * known.count:
-            members.setdefault(value, set()).add(number)
+def _free(known: Known, now: float, found: Set[int]) -> bool:
+    """Whether an account may be in a lot: it is in no cluster, or in one that was ``found`` by lots."""
+    if known.cluster and known.cluster not in found:
+        return False
+    return not (known.granted or known.cleared or known.of_standing(now))
+
+
+def _dealt(
+    events: Sequence[Observed], family_of: Callable[[int], Family | None], scene: Scene, found: Set[int]
+) -> Generator[None, None, list[Lot]]:
+    """The lots, each account in the one that most others are in."""
+    own: dict[int, list[Observed]] = {}
+    for event in events:
+        own.setdefault(event.number, []).append(event)
     yield
-    lots = []
-    for family in families:
-        numbers, group = members.get(family.value, set()), family.group
-        if len(numbers) >= FEWEST_TOGETHER and group is not None:
-            lots.append(Lot(family, frozenset(numbers), [event for event in group.events if event.number in numbers]))
+    always: dict[int, list[int]] = {}
+    for place, (number, asked) in enumerate(own.items(), 1):
+        known = scene.weighable(number)
+        if known is not None and len(asked) >= _TWICE and _free(known, scene.now, found):
+            shown = _shown(asked[-_LATEST:])
+            least = max(_TWICE, MOSTLY * min(len(asked), _LATEST))
+            always[number] = [value for value, times in shown.items() if times >= least]
+        if place % _SLICE == 0:
             yield
-    return lots, looked
+    alike = Counter([value for values in always.values() for value in values])
+    private = {
+        value
+        for value, accounts in alike.items()
+        if FEWEST_TOGETHER <= accounts <= MOST_TOGETHER and not _somebodys(family_of(value), scene)
+    }
+    yield
+    members: dict[int, list[int]] = {}
+    for number, values in always.items():
+        shared = [(alike[value], value) for value in values if value in private]
+        if shared:
+            members.setdefault(max(shared)[1], []).append(number)
+    lots = []
+    for value, numbers in members.items():
+        yield
+        family = family_of(value)
+        accounts = [known for number in numbers if (known := scene.weighable(number)) is not None]
+        if family is not None and len(accounts) >= FEWEST_TOGETHER and not _one_owners(accounts):
+            theirs = [event for number in numbers for event in own[number] if value in _shown((event,))]
+            lots.append(Lot(family, frozenset(numbers), sorted(theirs, key=_AT)))
+    return lots
+
+
+def _shown(events: Sequence[Observed]) -> Counter[int]:
+    """How often each trait is shown; none is shown twice by one exchange."""
+    values = array("Q")
+    values.frombytes(b"".join([event.traits for event in events]))
+    return Counter(values)
+
+
+def _somebodys(family: Family | None, scene: Scene) -> bool:
+    """Whether accounts with standing use a wording as well, as far as is known, or it is found already."""
+    if family is None or family.convicted:
+        return True
+    numbers = set(family.numbers)
+    if family.group is not None:
+        numbers.update([event.number for event in family.group.events[-_SEEN:]])
+    there = [known for number in numbers if (known := scene.weighable(number)) is not None]
+    return sum([known.of_standing(scene.now) for known in there]) > (1.0 - WITHOUT_STANDING) * len(there)
 
 
 def _one_owners(members: Sequence[Known]) -> bool:

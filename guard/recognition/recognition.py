@@ -169,6 +169,7 @@ class Recognition:
         fresh = not known.of_standing(at)
         if fresh:
             self.cohorts.observe(observed, known)
+            self._lots.observe(observed, known)
         linked = known.cluster != 0
         shared = self._families.meet(array("Q", observed.traits), number, at)
         for family in shared:
@@ -320,7 +321,7 @@ class Recognition:
         """Weighs the groups that are too small for a verdict as one."""
         baseline = yield from self._usual_by(now)
         scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
-        found = yield from self._lots.weigh(list(self._groups.values()), self._usual.exchanges, scene)
+        found = yield from self._lots.weigh(list(self.cohorts), self._families.find, self._usual.exchanges, scene)
         yield from self._judge_slices(found)
 
     def _weigh_hops(self, now: float) -> Iterator[None]:
@@ -364,6 +365,7 @@ class Recognition:
         self._families.clear()
         self.cohorts.clear()
         self._elsewhere.clear()
+        self._lots.clear()
         self.hops.begin_anew()
         for held in (self._groups, self._to_weigh, self._to_judge):
             held.clear()
