@@ -111,7 +111,8 @@ class Fingerprinter:
     def _begin(self, ask: Ask, account: str) -> _Begun:
         """What is new in a request. Books what the account sends."""
         past, since, talk, goes_on = self._past(ask.turns, account, ask.said)
-        return _Begun(past, since, view("\n".join([turn[1] for turn in ask.turns[since:]])), talk, goes_on)
+        new = view("\n".join([turn[1] for turn in ask.turns[since:]]))
+        return _new(_Begun, (past, since, new, talk, goes_on))
 
     def _finish(self, ask: Ask, stack: bytes, account: str, begun: _Begun, sketch: Sketch) -> Features:
         system, parameters, tools, turns = ask.system, ask.parameters, ask.tools, ask.turns
@@ -139,8 +140,8 @@ class Fingerprinter:
         said = data.translate(_LOWER, _SIGNS)
         facets += _facets("shingle", sketch.shingles)
         if sketch.opening:
-            facets += _facets("opening", (sketch.opening,))
-            facets += _facets("closing", (sketch.closing,))
+            facets.append(_new(Facet, ("opening", sketch.opening)))
+            facets.append(_new(Facet, ("closing", sketch.closing)))
         if sketch.passages or len(new.letters) > _WHOLE_BYTES:
             facets += self._shared(new, account, sketch.passages)
         if past < since:
@@ -148,9 +149,10 @@ class Fingerprinter:
         readings = self._read(ask, data)
         if standing:
             readings = _higher(standing, readings)
-        size_bytes = sum([len(text) if text.isascii() else len(text.encode()) for text in texts]) + max(
-            0, len(texts) - 1
-        )
+        text = "\n".join(texts)
+        # To write it as bytes is work that only a digest or letters beyond ASCII need.
+        written_out = text.encode() if readings else b""
+        size_bytes = len(written_out) if readings else len(text) if text.isascii() else len(text.encode())
         user = ask.user
         return Features(
             VERSION,
@@ -164,7 +166,7 @@ class Fingerprinter:
             ask.choices,
             len(turns),
             self._key.identifier("user", f"{account}\n{user}".encode()) if user else "",
-            self._digest(parameters, tools, "\n".join(texts).encode()) if readings else 0,
+            self._digest(parameters, tools, written_out) if readings else 0,
             self._key.facet("slot", said) if said else 0,
             sketch.gist,
             ask.requests,
@@ -206,7 +208,7 @@ class Fingerprinter:
         talk.update("\0".join([turn[1] for turn in turns[past:]]).encode())
         asked = int.from_bytes(talk.digest(), "little")
         self._talks.put(asked ^ whose, 1)
-        found = Talk(asked, before, answered)
+        found = _new(Talk, (asked, before, answered))
         return (past, since, found, gone <= _BRANCHES) if gone else (0, 0, found, False)
 
     def _sealed(self, texts: Sequence[str]) -> tuple[int, ...]:

@@ -6,16 +6,16 @@ however often one looks (Ville's inequality), which a ratio at fitted parameters
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import exp, lgamma, log
 
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.samples import FIRST_TURNS as FIRST_TURNS  # noqa: PLC0414 - what begins a conversation is part of this vocabulary
 from guard.samples import Sample
 
-FIRST_TURNS = 2
-"""Exchanges with at most so many messages begin a conversation; later ones follow from what an account began."""
 _FEWEST_BEGINNINGS = 16
 
 
@@ -35,17 +35,20 @@ def beginnings(sample: Sample) -> NDArray[np.int64] | None:
 
     All count where few begin one: else whoever puts a made-up conversation before each request would not be looked at.
     """
-    early = sample.turns <= FIRST_TURNS
-    count = int(np.count_nonzero(early))
-    if count == len(early) or count < max(_FEWEST_BEGINNINGS, len(early) // 8):
+    begun = sample.begun
+    if len(begun) == len(sample.turns) or len(begun) < max(_FEWEST_BEGINNINGS, len(sample.turns) // 8):
         return None
-    return np.flatnonzero(early)
+    return begun
 
 
-def holders(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+def with_content(gist: NDArray[np.int8]) -> NDArray[np.int64]:
+    """The places of the content projections that are known (not all zeros). ``gist``: (n, GIST), rows that lie one after the other."""
+    some: NDArray[np.uint64] = np.bitwise_or.reduce(gist.view(np.uint64), 1)
+    return some.nonzero()[0]
+
+
+def holders(values: NDArray[np.uint64]) -> list[int]:
     """How many accounts hold each of the values that are stated (not 0), in no order that means anything."""
-    stated = np.sort(values[values != 0])
-    if len(stated) == 0:
-        return np.zeros(0, np.int64)
-    edges = np.flatnonzero(np.concatenate((stated[1:] != stated[:-1], np.ones(1, np.bool_))))
-    return np.diff(edges, prepend=-1)
+    counts = Counter(values.tolist())
+    counts.pop(0, 0)
+    return list(counts.values())

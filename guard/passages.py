@@ -40,6 +40,7 @@ class Passages:
         """The traits of a text, and books its ``passages`` (``Sketch.passages``) as shown by ``account``."""
         cells = self._cells
         mine = (crc32(account.encode()) & 0xFFF) << 8
+        once = mine | 1
         lowest: list[int] = []
         held = 0
         for passage in memoryview(passages).cast("Q"):
@@ -47,7 +48,7 @@ class Passages:
             cell = cells[place]
             if (cell ^ passage) > _PLACE:
                 count = cell & _COUNT
-                cells[place] = cell - 1 if count > 1 else passage & _TAG | mine | 1
+                cells[place] = cell - 1 if count > 1 else passage & _TAG | once
                 held = 0
                 continue
             if cell & _COUNT < _COUNT:

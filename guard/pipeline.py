@@ -32,6 +32,7 @@ from guard.policy import Judgement
 from guard.recognition.ceilings import Over
 from guard.routes import FLAT, NO_DIALECT
 from guard.types import BANDS, Account, Call, Decision, Exchange, Held, JSONObject, Receipt, Usage
+from guard.understanding import Asked as Heard
 from guard.unjudged import UNREAD, faulty, no_dialect
 
 ADMITTED = Admission(True)
@@ -52,6 +53,16 @@ class Guard(Operated):
 
     def read(self, call: Call, account: Account, plain: bytes, compiled: Compiled | None = None) -> Exchange:
         """BODY: bytes (decompressed) → exchange. A body that can't be judged makes an exchange with a ``fault``."""
+        asked = self.asked(call, account, plain, compiled)
+        if isinstance(asked, Exchange):
+            return asked
+        try:
+            return self.understanding.one(asked)
+        except Exception as error:
+            return faulty(call, account, self.fault("body", error))
+
+    def asked(self, call: Call, account: Account, plain: bytes, compiled: Compiled | None = None) -> Exchange | Heard:
+        """The first half of it, for whoever has several: what its dialect reads; the exchange where there is no more to it."""
         try:
             dialect = call.route.dialect
             if dialect == FLAT:
@@ -61,8 +72,8 @@ class Guard(Operated):
             if dialect == NO_DIALECT:
                 raise no_dialect(call.route)
             if not plain and dialect in self.keeping:
-                return self.understand(call, account, {})
-            return self.understand(call, account, parse(plain, (compiled or self.compiled).policy.body))
+                return self.understanding.asked(call, account, {})
+            return self.understanding.asked(call, account, parse(plain, (compiled or self.compiled).policy.body))
         except BadExchange as fault:
             return faulty(call, account, fault)
         except Exception as error:
@@ -70,7 +81,7 @@ class Guard(Operated):
 
     def understand(self, call: Call, account: Account, body: JSONObject) -> Exchange:
         """A parsed body → exchange. Raises ``BadExchange`` where the dialect can't read it."""
-        return self.understanding.one(call, account, body)
+        return self.understanding.one(self.understanding.asked(call, account, body))
 
     def decide(self, exchange: Exchange, now: float, compiled: Compiled | None = None) -> Receipt:
         """Judges one exchange and reserves what it may use. Never raises; ``receipt.decision`` is the decision."""

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+FIRST_TURNS = 2
+"""Exchanges with at most so many messages begin a conversation; later ones follow from what an account began."""
 GIST = 32
 """Dimensions of the content projection of an exchange."""
 
@@ -107,6 +109,11 @@ class Sample:
     """When members of the group were contained, in order; empty: none, or not known."""
     moves: Moves | None = None
     """How conversations moved among the accounts; None: the group was not found by that."""
+    begun: NDArray[np.int64] = field(init=False)
+    """The places of the exchanges with at most ``FIRST_TURNS`` messages. Worked out once: several signals look at these alone."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "begun", (self.turns <= FIRST_TURNS).nonzero()[0])
 
     @property
     def accounts(self) -> int:

@@ -12,11 +12,17 @@ matched without case on folded text (``plain``), so they are written folded and 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import sys
 import threading
 import tomllib
 from functools import cache
+from hashlib import blake2b
 from importlib.resources import files
+from importlib.util import cache_from_source
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import hyperscan
@@ -129,7 +135,7 @@ def _threads() -> _Threads:
 
 @cache
 def _library() -> _Library:
-    """Reads and compiles every pattern file. Takes about a second, and shipped files don't change."""
+    """Reads every pattern file. Shipped files don't change."""
     sets: dict[str, tuple[tuple[int, float], ...]] = {}
     expressions: list[tuple[str, bytes]] = []
     bits: list[int] = []
@@ -156,7 +162,29 @@ def _library() -> _Library:
         except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise InstallError(f"pattern file {name}.toml can't be read: {error}") from error
         sets[name] = (*(pair for pair in marks.values() if pair[1]), *together)
-    return _Library(sets, tuple(bits), _compiled(expressions))
+    return _Library(sets, tuple(bits), _kept(expressions))
+
+
+def _kept(expressions: list[tuple[str, bytes]]) -> hyperscan.Database:
+    """The automaton that an earlier start has compiled of the same expressions; else it is compiled and kept, which takes more than a
+    second. It lies among Python's own compiled files: whoever can write there can change the program itself."""
+    made_of = repr([(text, _flags(text)) for _, text in expressions])
+    name = f"patterns.{blake2b(made_of.encode(), digest_size=8).hexdigest()}.hs"
+    place = Path(cache_from_source(f"{files('guard')}/patterns.py")).with_name(name)
+    try:
+        return hyperscan.loadb(place.read_bytes(), hyperscan.HS_MODE_BLOCK)
+    except (OSError, hyperscan.error):
+        # There is none, or it is damaged, or made by another version or for another processor.
+        automaton = _compiled(expressions)
+    if not sys.dont_write_bytecode:
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            for former in place.parent.glob("patterns.*.hs"):
+                former.unlink(missing_ok=True)
+            unfinished = place.with_name(f"{name}.{os.getpid()}")
+            unfinished.write_bytes(hyperscan.dumpb(automaton))
+            unfinished.replace(place)
+    return automaton
 
 
 @cache

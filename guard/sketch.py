@@ -52,6 +52,8 @@ _LOW = np.uint64((1 << 64) // PASSED)
 _THREE = np.uint64(3)
 _HALF, _MIXER = np.uint64(32), np.uint64(0xFF51AFD7ED558CCD)
 _SPACE = np.frombuffer(b" ", np.uint8)
+# Makes a named tuple of a tuple, without the two calls that its constructor costs.
+_made = tuple.__new__
 # Bits 0, 16, 32 and 48 of a hash shifted by 0 to 7 places: each is summed up in sixteen bits of its own.
 _SHIFTS = np.arange(GIST // 4, dtype=np.uint64)[:, None]
 _LANES = np.uint64(0x0001_0001_0001_0001)
@@ -166,7 +168,8 @@ class Sketcher:
             opening = closing = 0
             if stop - start > _AFFIX_WORDS - SHINGLE_WORDS:
                 opening, closing = openings[n], closings[n]
-            found[i] = Sketch(tuple(kept), opening, closing, gists[n * GIST : (n + 1) * GIST], passages)
+            gist = gists[n * GIST : (n + 1) * GIST]
+            found[i] = _made(Sketch, (tuple(kept), opening, closing, gist, passages))
         return found
 
     def shingles(self, letters: bytes, kept: int) -> tuple[int, ...]:

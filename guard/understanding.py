@@ -45,10 +45,9 @@ class Understanding:
         """Raises ``BadExchange`` where the dialect can't read the body."""
         return Asked(call, account, self._dialects[call.route.dialect].read(body, call.route))
 
-    def one(self, call: Call, account: Account, body: JSONObject) -> Exchange:
-        """Raises ``BadExchange`` where the dialect can't read the body."""
-        ask = self._dialects[call.route.dialect].read(body, call.route)
-        return self._exchange(call, account, ask, self._features(call, account, ask))
+    def one(self, asked: Asked) -> Exchange:
+        """What a request comes to."""
+        return self._exchange(*asked, self._features(*asked))
 
     def many(self, asked: Sequence[Asked]) -> list[Exchange]:
         """What ``one`` makes of each, in that order."""

@@ -27,7 +27,7 @@ LAYERS: dict[int, set[str]] = {
         "sse", "reading", "counting", "problem", "scanning",
         "conditions", "quantities", "decision", "charges", "tariffs", "meters", "cells", "subjects", "leases", "skeleton", "workers",
         "fields", "degrading", "notice", "waiting",
-        "lines", "journal", "logs", "openai_items", "openai_shape", "gemini_content", "prompts", "forwarding", "explanation", "loosening", "samples", "plain", "sketch", "passages", "likelihoods", "unions", "together", "unjudged", "standing", "described",
+        "lines", "journal", "logs", "openai_items", "openai_shape", "gemini_content", "prompts", "forwarding", "explanation", "loosening", "samples", "plain", "sketch", "passages", "likelihoods", "firms", "unions", "together", "unjudged", "standing", "described",
     },
     1: {"contracts", "registry", "remote"},
     2: set(PLUGINS),
@@ -88,7 +88,7 @@ FOREIGN: dict[str, set[str | int]] = {
     "matplotlib": {"bench"},
     "hyperscan": {"scanning"},
     "maxminddb": {"geo"},
-    "numpy": {"samples", "sketch", "likelihoods", "signals", "recognition", "calibration"},
+    "numpy": {"samples", "sketch", "likelihoods", "firms", "signals", "recognition", "calibration"},
 }
 # The pipeline and its edge: what they catch is recorded and answered. The responder and the admission run the
 # operator's callable; eager hands what it catches on to a coroutine.

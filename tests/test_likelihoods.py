@@ -31,5 +31,5 @@ def test_only_what_begins_a_conversation_counts_unless_hardly_anything_does() ->
 
 def test_holders_counts_what_is_stated() -> None:
     """0 stands for nothing stated."""
-    assert sorted(holders(np.array([5, 0, 7, 5, 0, 5], np.uint64)).tolist()) == [1, 3]
-    assert holders(np.zeros(3, np.uint64)).tolist() == []
+    assert sorted(holders(np.array([5, 0, 7, 5, 0, 5], np.uint64))) == [1, 3]
+    assert holders(np.zeros(3, np.uint64)) == []

@@ -7,6 +7,7 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+import hyperscan
 import pytest
 
 from guard import scanning
@@ -156,6 +157,41 @@ def test_a_file_that_is_not_there_is_an_install_error() -> None:
     """The message says which ones are."""
     with pytest.raises(InstallError, match="rubric_grading"):
         Patterns("nothing_of_the_kind")
+
+
+def test_the_next_start_takes_up_what_was_compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same expressions are compiled once; other ones, or a damaged file, are compiled anew, and one file is kept."""
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    compiled = []
+    compile_all = scanning._compiled
+    monkeypatch.setattr(scanning, "_compiled", lambda found: compiled.append(found) or compile_all(found))
+
+    def start(word: str) -> list[int]:
+        (folder / "mine.toml").write_text(f'version = 2\n[marks.a]\nstrength = 0.5\nen = "{word}"\n')
+        found: list[int] = []
+        automaton = scanning._library().automaton
+        automaton.scan(b"an apple", scanning._note, context=found, scratch=hyperscan.Scratch(automaton))
+        return found
+
+    assert start("apple") == start("apple") == [0]
+    assert len(compiled) == 1
+    assert start("pear") == []
+    assert len(compiled) == 2
+    (kept,) = folder.parent.glob("**/patterns.*.hs")
+    kept.write_bytes(b"something else")
+    assert start("pear") == []
+    assert len(compiled) == 3
+
+
+def test_nothing_is_kept_where_python_keeps_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``PYTHONDONTWRITEBYTECODE`` holds for it, too."""
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (folder / "mine.toml").write_text('version = 2\n[marks.a]\nstrength = 0.5\nen = "apple"\n')
+    scanning._library()
+
+    assert not list(folder.parent.glob("**/*.hs"))
 
 
 def test_a_finder_names_each_expression_once() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUMMARY = "decide past traffic by a policy, or compare two"
+_READ_BYTES = 262_144
 _EPILOG = """\
 The log is one JSON object a line, ordered by "at", as [record] writes it; its clock is the replay's clock. One decision
 line is written for each, before the next is read (between two plain files output is buffered; see --unbuffered). A
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _streams(options: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
     """Where lines come from and decisions go. Raises ``OSError``, and ``ValueError`` where both are one file."""
-    source = sys.stdin.buffer if options.log == "-" else opened.enter_context(Path(options.log).open("rb"))  # noqa: SIM115
+    source = sys.stdin.buffer if options.log == "-" else opened.enter_context(Path(options.log).open("rb", _READ_BYTES))  # noqa: SIM115
     if options.out == "-":
         return source, sys.stdout.buffer
     target = Path(options.out)

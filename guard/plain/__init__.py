@@ -107,8 +107,10 @@ def view(text: str) -> View:
     if text.isascii():
         raw = text.encode()
         spaced = raw.translate(_SPACED, _CONTROLS)
-        if len(spaced) == len(raw) and not marked(raw, spaced):
-            return View(text, _both_ends(spaced))
+        if len(spaced) == len(raw):
+            marks = marked(raw, spaced)
+            folded = _spelt_out(*_decoded(text, marks, LAYERS, cut=False)) if marks else text
+            return View(folded, _both_ends(spaced) if folded is text else _letters(folded))
     folded = _folded(text)
     return View(folded, _letters(folded))
 
@@ -152,7 +154,11 @@ def _view_of_long(text: str) -> View:
 
 def _folded(text: str, *, cut: bool = False) -> str:
     """Rules 1 to 8; ``cut``: ``text`` may begin within a run of base64."""
-    text, marks = _clear(text, LAYERS, cut)
+    return _spelt_out(*_clear(text, LAYERS, cut))
+
+
+def _spelt_out(text: str, marks: int) -> str:
+    """Rules 6 to 8."""
     if marks & APART:
         text = joined(text)
     if marks & LEET:
@@ -169,7 +175,11 @@ def _clear(text: str, layers: int, cut: bool) -> tuple[str, int]:
     if len(spaced) < len(raw):
         text = _CONTROL.sub("", text)
         raw = text.encode("ascii", "replace")
-    marks = marked(raw, spaced)
+    return _decoded(text, marked(raw, spaced), layers, cut=cut)
+
+
+def _decoded(text: str, marks: int, layers: int, *, cut: bool) -> tuple[str, int]:
+    """Rule 5 on a text with these marks, and what is still marked."""
     if not (marks & ENCODED and layers):
         return text, marks
     if marks & ESCAPED:

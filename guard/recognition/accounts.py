@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from guard.standing import standing, stands
@@ -149,6 +149,17 @@ class Accounts:
         """Likewise by number; None: it has been forgotten since."""
         block = self._blocks.get(number // _BLOCK)
         return None if block is None else block[number % _BLOCK]
+
+    def counted(self, numbers: Iterable[int]) -> list[tuple[Known, int]]:
+        """Those of the accounts that are still known, each with how often it is among the numbers."""
+        blocks = self._blocks
+        found = []
+        for number, times in Counter(numbers).items():
+            block = blocks.get(number // _BLOCK)
+            known = None if block is None else block[number % _BLOCK]
+            if known is not None:
+                found.append((known, times))
+        return found
 
     def meet(self, account: Account, now: float) -> Known:
         """The record of an account, made where there was none, with what the operator states today."""

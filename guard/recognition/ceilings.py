@@ -18,7 +18,8 @@ it may be used at once, and it comes back within an hour.
 
 *Rare*: what a twentieth of the accounts of standing show has no ceiling, and what a share p of them show is allowed at least
 three times p of what all accounts without standing take. Each counts once a day, by its first exchange: one huge account makes
-nothing common. Only accounts of standing count: a campaign can't vouch for itself however big it is.
+nothing common. Only accounts of standing count, from before others show the trait on (``unrowed.py``): a campaign can't vouch for
+itself however big it is, and a company that replaces all its accounts in a night is known by its prompt.
 
 Days begin when the first exchange came. One thread: ``over`` on the hot path, everything else beside it.
 """
@@ -32,6 +33,7 @@ from typing import Any, Literal, NamedTuple
 
 from guard.recognition.joint import ALL, Joint
 from guard.recognition.today import Today
+from guard.recognition.unrowed import Unrowed
 
 SPAN = 20
 LEAST = 200.0
@@ -70,12 +72,10 @@ class Ceilings:
 
     def __init__(self, max_accounts: int, most: int = 32_768, public: Collection[int] = ()) -> None:
         self._public = frozenset(public)
-        self._most = most
         self._joint = Joint(most)
         self._today = Today(max_accounts)
-        self._new: dict[int, int] = {}
-        self._old: dict[int, int] = {}
-        """Traits that too few accounts have shown for a row: which of 64 cells those hit. Two generations, the older goes."""
+        self._unrowed = Unrowed(most)
+        """Traits that too few accounts have shown for a row."""
         self._cells, self._shown, self._spans = array("Q", [0]), array("f", [0.0]), bytearray(1)
         """By row: which cells its accounts without standing hit today, how many of standing have shown it, for how many days
         it has a ceiling."""
@@ -127,7 +127,10 @@ class Ceilings:
         for value in values:
             row = rows.get(value)
             if row is None:
-                row = self._meet(value, cell, now) if fresh else None
+                if fresh:
+                    row = self._meet(value, cell, now)
+                elif first:
+                    self._unrowed.show(value)
                 if row is None:
                     continue
             if first:
@@ -145,23 +148,17 @@ class Ceilings:
         """The row of a trait that enough accounts have shown now; None: too few have, or there is no row left."""
         if value in self._public:
             return None
-        cells = self._new.get(value)
-        if cells is None:
-            if len(self._new) >= self._most:
-                self._old, self._new = self._new, {}
-            cells = self._old.pop(value, 0)
-        cells |= cell
-        self._new[value] = cells
+        cells = self._unrowed.hit(value, cell)
         if cells.bit_count() < _WATCHED:
             return None
         row = self._joint.add(value, now)
         if row is None:
             self._unmet += 1
             return None
-        del self._new[value]
-        self._dress(row, cells, 0.0, 0)
+        shown = self._unrowed.take(value)
+        self._dress(row, cells, shown, 0)
         if not self._learned:
-            self._early[row] = [now, 0.0]
+            self._early[row] = [now, shown]
         return row
 
     def _dress(self, row: int, cells: int, shown: float, spans: int) -> None:
@@ -208,7 +205,7 @@ class Ceilings:
         self._spans = bytearray(self._spans.translate(_ONE_LESS))
         self._shown = array("f", [count * 0.5 for count in self._shown])
         self._reference *= 0.5
-        yield
+        yield from self._unrowed.turn_day()
         for count, value in enumerate(list(self._joint.rows), 1):
             self._joint.drop_idle(value, now)
             if count % _SLICE == 0:
@@ -349,6 +346,8 @@ class Ceilings:
                     [self._cells[row], self._shown[row], self._spans[row], *self._early.get(row, ())] for row in places
                 ],
             }
+        for some in self._unrowed.pieces(self._reference):
+            yield {"unrowed": some}
         for piece in self._today.pieces():
             yield {"today": piece}
 
@@ -382,6 +381,8 @@ class Ceilings:
                     self._dress(row, int(cells), float(shown), int(spans))
                     if early:
                         self._early[row] = [float(number) for number in early]
+        elif "unrowed" in piece:
+            self._unrowed.restore(piece["unrowed"])
         elif "today" in piece:
             self._today.restore(piece["today"])
         else:

@@ -125,18 +125,18 @@ class Elsewhere:
             if group is None:
                 continue
             for place, event in enumerate((*group.deep, *group.events), 1):
-                number = event.number
                 if place % DEEP == 0:
                     yield
+                own = held.get(event.number)
                 # A founder's traits were not kept; what follows within a conversation follows from how it began.
-                if event.turns <= FIRST_TURNS and event.traits and chance(number) < below:
-                    own = held.get(number)
-                    if own is None:
-                        held[number] = {event.at: event}
-                        total += 1
-                    elif event.at not in own:
-                        own[event.at] = event
-                        total += 1
+                if (own is not None and event.at in own) or event.turns > FIRST_TURNS or not event.traits:
+                    continue
+                if own is not None:
+                    own[event.at] = event
+                    total += 1
+                elif chance(event.number) < below:
+                    held[event.number] = {event.at: event}
+                    total += 1
             looked += len(group.events)
             yield
             while total > MOST:

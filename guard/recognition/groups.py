@@ -31,6 +31,7 @@ HOPELESS_NATS = -14.0
 _EVERY = 1 << 32
 _MIX = 0x9E3779B1
 _NO_GIST = bytes(GIST)
+_NOT_STATED = bytes(24)
 
 
 class Observed(NamedTuple):
@@ -144,18 +145,21 @@ def sampling(
 ) -> Generator[None, None, Sample | None]:
     """The exchanges of accounts that are still known, as arrays; None: there are none. ``events`` must not change meanwhile. In
     two slices of at most about a millisecond: exchanges lie scattered in memory, and getting hold of them is what takes long."""
-    records: dict[int, Known | None] = {}
-    for event in events:
-        if event.number not in records:
-            records[event.number] = known(event.number)
-    events = [event for event in events if records[event.number] is not None]
     if not events:
         return None
+    columns = list(zip(*events, strict=True))
+    records = {number: known(number) for number in dict.fromkeys(columns[1])}
     accounts = [record for record in records.values() if record is not None]
+    if not accounts:
+        return None
+    if len(accounts) < len(records):
+        columns = list(zip(*[event for event in events if records[event.number] is not None], strict=True))
     place = {record.number: i for i, record in enumerate(accounts)}
     stopped = np.sort(np.array([a.stopped_at for a in accounts if a.stopped_at]))
     yield
-    at, numbers, _, slots, gists, readings, turns, stacks, models, networks, *_ = zip(*events, strict=True)
+    at, numbers, _, slots, gists, readings, turns, stacks, models, networks, *_ = columns
+    stated = np.frombuffer(b"".join([a.stated or _NOT_STATED for a in accounts]), ">u8").reshape(-1, 3)
+    payment, signup, org = stated.T.astype(np.uint64, "C")
     return Sample(
         now=now,
         at=np.array(at),
@@ -163,7 +167,7 @@ def sampling(
         slot=np.array(slots, np.uint64),
         gist=np.frombuffer(b"".join([gist or _NO_GIST for gist in gists]), np.int8).reshape(-1, GIST),
         reading=np.array(readings, np.float32),
-        turns=np.array(turns, np.uint8),
+        turns=np.frombuffer(bytes(turns), np.uint8),
         stack=np.array(stacks, np.uint32),
         model=np.array(models, np.uint32),
         network=np.array(networks, np.uint32),
@@ -171,9 +175,9 @@ def sampling(
         dated=np.array([a.dated for a in accounts], np.bool_),
         verified=np.array([a.verified for a in accounts], np.int8),
         standing=np.array([a.standing(now) for a in accounts], np.float32),
-        payment=np.array([a.payment for a in accounts], np.uint64),
-        signup=np.array([a.signup for a in accounts], np.uint64),
-        org=np.array([a.org for a in accounts], np.uint64),
+        payment=payment,
+        signup=signup,
+        org=org,
         baseline=baseline,
         stopped=stopped,
     )

@@ -273,7 +273,8 @@ class Hops:
         while True:
             alive: set[int] = set()
             for count, step in enumerate(steps, 1):
-                alive |= {step.giver, step.taker}
+                alive.add(step.giver)
+                alive.add(step.taker)
                 if count % _SLICE == 0:
                     yield
             if len(alive) <= MOST_NODES:

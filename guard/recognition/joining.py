@@ -201,13 +201,17 @@ class Joining:
             known = self._accounts.number(number)
             if known is not None and known.hops == HELD and known.cluster and known.client:
                 members.setdefault(known.cluster, Counter())[known.client] += 1
+        self.pools = {}
+        if not members:
+            return
         others = Counter(
-            client
-            for number, client in self.clients.items()
-            if (known := self._accounts.number(number)) is not None and known.cluster == 0
+            [
+                client
+                for number, client in self.clients.items()
+                if (known := self._accounts.number(number)) is not None and known.cluster == 0
+            ]
         )
         everybody = others.total()
-        self.pools = {}
         for cluster, clients in members.items():
             client, count = max(clients.items(), key=lambda item: (item[1], item[0]))
             own = (count + 1) / (clients.total() + 2)

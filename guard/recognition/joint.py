@@ -161,7 +161,8 @@ class Joint:
 
     def level(self, row: int, now: float) -> float:
         """What is used of a row's room."""
-        return max(0.0, self._level[row] - max(0.0, now - self._as_of[row]) * self.rate[row])
+        level = self._level[row]
+        return max(0.0, level - max(0.0, now - self._as_of[row]) * self.rate[row]) if level else 0.0
 
     def used(self, row: int) -> tuple[float, float]:
         """What was used of a row's room, and when that was so."""

@@ -28,6 +28,8 @@ SETTLED_HITS = 3
 RETRY_WINDOW_S = 600.0
 _MOST_NAMES = 65_536
 _MIX = 0x9E3779B97F4A7C15
+# Makes a named tuple of a tuple, without the two calls that its constructor costs.
+_made = tuple.__new__
 
 
 class Suspicion(NamedTuple):
@@ -60,14 +62,26 @@ TEXT_KINDS = frozenset({"system", "tools", "shingle", "opening", "closing"})
 class Lookout:
     """Looks exchanges up. What it reads is kept by ``Recognition``, which shares it."""
 
-    __slots__ = ("_accounts", "_borne", "_ceilings", "_clusters", "_failed", "_hops", "_key", "_names", "_ring")
+    __slots__ = (
+        "_accounts",
+        "_borne",
+        "_ceilings",
+        "_clusters",
+        "_failed",
+        "_hops",
+        "_key",
+        "_models",
+        "_networks",
+        "_ring",
+    )
 
     def __init__(
         self, accounts: Accounts, clusters: Clusters, ceilings: Ceilings, ring: Ring, key: HashKey, *, hops: Hops
     ) -> None:
         self._accounts, self._clusters, self._ceilings, self._ring = accounts, clusters, ceilings, ring
         self._hops, self._key = hops, key
-        self._names: Recent[tuple[str, str], int] = Recent(_MOST_NAMES)
+        self._models: Recent[str, int] = Recent(_MOST_NAMES)
+        self._networks: Recent[str, int] = Recent(_MOST_NAMES)
         self._failed: Recent[str, tuple[int, float]] = Recent(_MOST_NAMES)
         self._borne: Recent[int, str] = Recent(_MOST_NAMES)
         """Conversations of which an exchange plainly carried a cluster's traits → its name: the next shows only what is new in it."""
@@ -145,22 +159,21 @@ class Lookout:
         if asked:
             known.asked += asked  # a sum of nothing would be a float of each account's own
         known.network = network = exchange.peer.subnet or self._network(exchange.peer.network)
-        self._ring.add(
-            Observed(
-                now,
-                known.number,
-                array("Q", values).tobytes(),
-                features.slot,
-                features.gist,
-                asked,
-                min(features.turns, 255) if goes_on else min(features.turns, FIRST_TURNS),
-                stack,
-                self._short("model", features.model),
-                network,
-                suspicion.cluster.number if suspicion is not None and suspicion.carried else 0,
-                parameters,
-            )
+        observed = (
+            now,
+            known.number,
+            array("Q", values).tobytes(),
+            features.slot,
+            features.gist,
+            asked,
+            min(features.turns, 255 if goes_on else FIRST_TURNS),
+            stack,
+            self._models.get(features.model) or self._model(features.model),
+            network,
+            suspicion.cluster.number if suspicion is not None and suspicion.carried else 0,
+            parameters,
         )
+        self._ring.add(_made(Observed, observed))
         return None if suspicion is None else suspicion.held(known)
 
     def failed(self, exchange: Exchange, now: float) -> None:
@@ -190,22 +203,18 @@ class Lookout:
             STRANGERS_HITS if known.count >= STRANGE_AT and known.bearing + 1 < USUALLY * known.count else 2
         )
 
-    def _short(self, kind: str, name: str) -> int:
-        """32 bits that stand for a name."""
-        known = self._names.get((kind, name))
-        if known is None:
-            known = self._key.facet(kind, name.encode(errors="replace")) & 0xFFFFFFFF
-            self._names.put((kind, name), known)
-        return known
+    def _model(self, name: str) -> int:
+        """32 bits that stand for a model that was not asked lately."""
+        value = self._key.facet("model", name.encode(errors="replace")) & 0xFFFFFFFF
+        self._models.put(name, value)
+        return value
 
     def _network(self, network: str) -> int:
         """Likewise for the subnet of an address (``addresses.subnet``); 0: unknown."""
-        if network == UNKNOWN:
-            return 0
-        known = self._names.get(("network", network))
+        known = self._networks.get(network)
         if known is None:
-            known = subnet(self._key, network)
-            self._names.put(("network", network), known)
+            known = 0 if network == UNKNOWN else subnet(self._key, network)
+            self._networks.put(network, known)
         return known
 
     @staticmethod

@@ -47,6 +47,9 @@ like a queue in it: set exercises, tools that make all text alike, servers that 
 SOME_AGED = 0.25
 """The share of a group's accounts that must have standing for conduct that agrees to convict by itself. Of new accounts who they are
 speaks as well, and an event that goes on through one night (a hackathon, a game jam) looks like a queue in all of its conduct."""
+UNDATED_S = 60.0 * 3_600.0
+"""Where the operator states neither when accounts were made nor who is verified, who they are can't speak at all. An event is over by
+then, so conduct that agrees for so long convicts as well."""
 AGED = 0.2
 """How many campaigns are run on bought or ripened accounts: who they are speaks for them no louder than that where their conduct agrees."""
 
@@ -259,32 +262,43 @@ def agreed_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: Se
 
 
 def some_aged(sample: Sample) -> bool:
-    """Whether enough of a group's accounts have standing for its conduct to be all that counts."""
-    return int(np.count_nonzero(sample.standing >= STANDING)) >= SOME_AGED * sample.accounts
+    """Whether enough of a group's accounts have standing for its conduct to be all that counts, or nobody can know who has."""
+    if int(np.count_nonzero(sample.standing >= STANDING)) >= SOME_AGED * sample.accounts:
+        return True
+    unknown = int(np.count_nonzero(~sample.dated & (sample.verified < 0)))
+    return unknown > (1.0 - SOME_AGED) * sample.accounts and float(sample.at[-1] - sample.at[0]) >= UNDATED_S
 
 
 def wide_enough(events: Sequence[Observed], weighable: Callable[[int], Known | None], *, whoever: bool = False) -> bool:
     """Whether there are accounts enough for a verdict (``owners``): two thirds of all groups have too few. ``whoever``: whatever
     their standing."""
-    # Each account's first network: what comes earlier is written later.
-    first = {event.number: event.network for event in reversed(events)}
-    if len(first) < FEWEST_TIED:
-        return False
+    now = events[-1].at
+    seen: set[int] = set()
     paid: set[int] = set()
-    counted: list[int] = []
-    for number, network in first.items():
-        known = weighable(number)
-        if known is None:
+    networks: Counter[int] = Counter()
+    unknown, tied = 0, False
+    for event in events:
+        number = event.number
+        if number in seen:
             continue
-        if known.payment in paid and not whoever:
+        seen.add(number)
+        known = weighable(number)
+        if known is not None and not whoever:
+            payment = known.payment
+            tied = tied or payment in paid
+            if payment:
+                paid.add(payment)
+        if tied and len(seen) >= FEWEST_TIED:
             return True
-        if known.payment:
-            paid.add(known.payment)
-        if whoever or not known.of_standing(events[-1].at):
-            counted.append(network)
-    networks = Counter(counted)
-    unknown = networks.pop(0, 0)
-    return max(unknown + len(networks), *networks.values(), 0) >= FEWEST
+        if known is not None and (whoever or not known.of_standing(now)):
+            # Each account's first network.
+            if event.network:
+                networks[event.network] += 1
+            else:
+                unknown += 1
+            if unknown + len(networks) >= FEWEST:
+                return True
+    return max(networks.values(), default=0) >= FEWEST
 
 
 def owners(sample: Sample) -> int:

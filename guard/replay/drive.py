@@ -58,8 +58,9 @@ class Job:
     def _run(self, lines: Iterable[bytes], out: BinaryIO, *, flush: bool) -> None:
         source = iter(lines)
         try:
-            while chunk := list(islice(source, 1 if flush else _AHEAD)):
-                for decided in self._decided(chunk):
+            # Each is read as it comes: it is then still in the processor's cache.
+            while read := [self._read(line) for line in islice(source, 1 if flush else _AHEAD)]:
+                for decided in self._decided(read):
                     if isinstance(decided, ExchangeLogError):
                         if not self._skip_broken:
                             raise decided
@@ -73,9 +74,8 @@ class Job:
         finally:
             out.flush()
 
-    def _decided(self, lines: Sequence[bytes]) -> Iterator[Outcome | ExchangeLogError]:
-        """What each line comes to, in their order. All are read before the first is decided, and none is decided for nothing."""
-        read = [self._read(line) for line in lines]
+    def _decided(self, read: Sequence[Logged | ExchangeLogError]) -> Iterator[Outcome | ExchangeLogError]:
+        """What each line comes to, in their order. All were read before the first is decided, and none is decided for nothing."""
         good = [logged for logged in read if isinstance(logged, Logged)]
         met = iter(self._replay.meet_all(good))
         others = iter(self._other.meet_all(good) if self._other is not None else ())

@@ -39,6 +39,8 @@ _REMEMBERED = 16_384
 _ACCOUNTS = 131_072
 _MOST_SOURCES = 16
 _HEX = frozenset("0123456789abcdef")
+# Makes a named tuple of a tuple, without the two calls that its constructor costs.
+_made = tuple.__new__
 _NEVER_ASKED = Usage(0, 0, 0, False, False, forwarded=False)
 # What says how a message was framed: of no account here, or replaced by what any sound frame says, because the name's
 # place among the headers is a trait of the client.
@@ -130,7 +132,7 @@ class Replay:
         guard = self.guard
         receipt = guard.decide(exchange, now)
         guard.settle(receipt, self._usage(receipt, logged), now)
-        return Outcome(logged.n, logged.account["id"], account, receipt.decision, True, logged.status != 0)
+        return _made(Outcome, (logged.n, logged.account["id"], account, receipt.decision, True, logged.status != 0))
 
     def _failed(self, stage: str, error: Exception) -> None:
         self.faults[f"{stage} ({type(error).__name__})"] += 1
@@ -157,21 +159,15 @@ class Replay:
             except ExchangeLogError as error:
                 found.append(error)
                 continue
+            if type(asked) is _Unread:
+                asked = self.guard.asked(*asked)
             if type(asked) is Asked:
                 waiting.append((len(found), asked))
-            elif type(asked) is _Unread:
-                # It is read and fingerprinted at once: after those that came before it.
-                self._understand(waiting, found)
-                asked = self.guard.read(*asked)
-            found.append(Met(account, asked if isinstance(asked, Exchange) else None))
-        self._understand(waiting, found)
-        return found
-
-    def _understand(self, waiting: list[tuple[int, Asked]], found: list[Met | ExchangeLogError]) -> None:
+            found.append(_made(Met, (account, asked if isinstance(asked, Exchange) else None)))
         exchanges = self.guard.understanding.many([asked for _, asked in waiting])
         for (place, asked), exchange in zip(waiting, exchanges, strict=True):
-            found[place] = Met(asked.account, exchange)
-        waiting.clear()
+            found[place] = _made(Met, (asked.account, exchange))
+        return found
 
     def _asked(self, logged: Logged, account: Account) -> Exchange | Asked | _Unread | None:
         call, fault = self._met(logged)

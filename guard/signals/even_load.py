@@ -13,7 +13,7 @@ the whole (or from any moment on, with one half, and likewise to the end), or fo
 sides are given the life and the mean rate that suit them best.
 
 What honest traffic sets it off: the same job by the same clock on many machines (an hourly monitor), a course with a set number
-of exercises that are done in one go. It says nothing of a pool in which each account is used once, or twice within one visit.
+of exercises that are done in one go. Seats of firms are weighed as their owners (``firms.py``). It says nothing of a pool in which each account is used once, or twice within one visit.
 
 Costly to plant on a victim: to make honest owners' loads even one would have to ask in their place.
 
@@ -26,6 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.firms import owners
 from guard.likelihoods import beginnings, beta_binomial
 from guard.samples import NOTHING, Sample, Weighed
 
@@ -83,11 +84,22 @@ class EvenLoad:
 
     def weigh(self, sample: Sample) -> Weighed:
         begun = beginnings(sample)
-        account = sample.account if begun is None else sample.account[begun]
+        account, at = sample.account, sample.at
+        if begun is not None:
+            account, at = account[begun], at[begun]
+        said = self._said(account, at, sample.accounts)
+        whose = owners(sample) if said.nats > 0.0 else None
+        if whose is None:
+            return said
+        # Seats of one owner share his work: then it is the owners' loads that must be even.
+        theirs = self._said(whose[account], at, int(whose.max()) + 1)
+        return theirs if theirs.nats < said.nats else said
+
+    def _said(self, account: NDArray[np.int32], at: NDArray[np.float64], accounts: int) -> Weighed:
         n = len(account)
         if n < 8:
             return NOTHING
-        counts = np.bincount(account, minlength=sample.accounts)
+        counts = np.bincount(account, minlength=accounts)
         places = np.arange(n, dtype=np.float32)
         first = np.zeros(len(counts), np.float32)
         last = np.zeros(len(counts), np.float32)
@@ -96,10 +108,9 @@ class EvenLoad:
         if not counts.all():
             there = counts > 0
             counts, first, last = counts[there], first[there], last[there]
-        accounts = len(counts)
+        visitors, accounts = self._once(at, account, accounts), len(counts)
         if accounts < _FEWEST or accounts == n:
             return NOTHING
-        visitors = self._once(sample.at if begun is None else sample.at[begun], account, sample.accounts)
         scale = np.float32(1.0 / n)
         lived = (last - first) * scale
         before, after = first * scale, (np.float32(n - 1) - last) * scale

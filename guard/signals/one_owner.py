@@ -35,13 +35,13 @@ class OneOwner:
         accounts = sample.accounts
         if accounts < 2:
             return NOTHING
-        org = int(holders(sample.org).max(initial=0)) / accounts
+        org = max(holders(sample.org), default=0) / accounts
         if org >= _MOST_SHARE:
             return Weighed(_NATS, f"{org:.0%} of the accounts are one organisation's")
         settled = int(np.count_nonzero(sample.standing >= STANDING)) / accounts
         if settled <= 0.5:
             return NOTHING
-        payment = max(org, int(holders(sample.payment).max(initial=0)) / accounts)
+        payment = max(org, max(holders(sample.payment), default=0) / accounts)
         if payment >= _MOST_SHARE:
             sure = 1.0
         elif accounts <= _FEW and payment > _SOME_SHARE:

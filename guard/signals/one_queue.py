@@ -20,8 +20,10 @@ from __future__ import annotations
 from math import exp, log, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
-from guard.likelihoods import beginnings
+from guard.firms import owners
+from guard.likelihoods import beginnings, with_content
 from guard.samples import NOTHING, Sample, Weighed
 
 _OWNERS = (0.06, 0.12, 0.25)
@@ -30,6 +32,7 @@ _NO_SUBJECTS = 0.2
 _VARIES = 0.02
 _FEWEST_ACCOUNTS = 4
 _FEWEST_PAIRS = 12
+_FIRST = np.ones(1, np.bool_)
 
 
 class OneQueue:
@@ -38,18 +41,27 @@ class OneQueue:
     costly = True
 
     def weigh(self, sample: Sample) -> Weighed:
+        said = self._said(sample, sample.account)
+        whose = owners(sample) if said.nats > 0.0 else None
+        if whose is None:
+            return said
+        theirs = self._said(sample, whose[sample.account])
+        return theirs if theirs.nats < said.nats else said
+
+    @staticmethod
+    def _said(sample: Sample, account: NDArray[np.int32]) -> Weighed:
         begun = beginnings(sample)
         places = np.arange(len(sample.at)) if begun is None else begun
-        places = places[np.flatnonzero(sample.gist[places].any(axis=1))]
+        places = places[with_content(sample.gist[places])]
         # An account's same question once.
-        order = places[np.lexsort((sample.slot[places], sample.account[places]))]
+        order = places[np.lexsort((sample.slot[places], account[places]))]
         if len(order) < 2 * _FEWEST_ACCOUNTS:
             return NOTHING
-        who, slot = sample.account[order], sample.slot[order]
-        once = np.append(True, (who[1:] != who[:-1]) | (slot[1:] != slot[:-1]) | (slot[1:] == 0))
+        who, slot = account[order], sample.slot[order]
+        once = np.concatenate((_FIRST, (who[1:] != who[:-1]) | (slot[1:] != slot[:-1]) | (slot[1:] == 0)))
         order, who = order[once], who[once]
-        edges = np.flatnonzero(np.append(True, who[1:] != who[:-1]))
-        counts = np.diff(np.append(edges, len(who))).astype(np.float64)
+        edges = np.concatenate((_FIRST, who[1:] != who[:-1])).nonzero()[0]
+        counts = (np.concatenate((edges[1:], (len(who),))) - edges).astype(np.float64)
         held = counts > 1
         accounts = int(np.count_nonzero(held))
         pairs = counts - 1.0

@@ -21,7 +21,7 @@ from math import exp, log
 
 import numpy as np
 
-from guard.likelihoods import beginnings, beta_binomial
+from guard.likelihoods import beginnings, beta_binomial, with_content
 from guard.samples import NOTHING, Sample, Weighed
 
 _NEAR = 0.9
@@ -43,7 +43,7 @@ class SameTasks:
     def weigh(self, sample: Sample) -> Weighed:
         begun = beginnings(sample)
         places = np.arange(len(sample.at)) if begun is None else begun
-        places = places[np.flatnonzero(sample.gist[places].any(axis=1))][-2 * _MOST :]
+        places = places[with_content(sample.gist[places])][-2 * _MOST :]
         half = len(places) // 2
         if half < _FEWEST:
             return NOTHING

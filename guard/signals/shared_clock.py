@@ -64,7 +64,7 @@ class SharedClock:
             if len(at) < 8:
                 return NOTHING
         # Runs of one account: where each starts and ends.
-        starts = np.flatnonzero(account[1:] != account[:-1]) + 1
+        starts = (account[1:] != account[:-1]).nonzero()[0] + 1
         if len(starts) < _FEWEST + 1:
             return NOTHING
         # Run i lies between the end of run i − 1 and the start of run i + 1; the first and the last have one neighbour only.
@@ -86,7 +86,7 @@ class SharedClock:
         looks = []
         units = 0.0
         for side in (0, 1):
-            chosen = np.flatnonzero(odd == side)
+            chosen = (odd == side).nonzero()[0]
             if len(chosen) < _FEWEST // 2:
                 continue
             whose = owner[chosen]
@@ -117,7 +117,8 @@ def _off_the_wall_clock(at: NDArray[np.float64], account: NDArray[np.int32], acc
         keep = ~after
     order = np.argsort(account, kind="stable")
     who = account[order]
-    own = np.diff(at[order])
+    there = at[order]
+    own = there[1:] - there[:-1]
     same = (who[1:] == who[:-1]) & (own > _STEP_S / 2)
     gaps = own[same]
     if len(gaps) >= 3:

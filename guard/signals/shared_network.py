@@ -5,7 +5,7 @@ what homes, offices and phones behind one address make (a fifth at least).
 
 What honest traffic sets it off: a campus, an office, a carrier that puts thousands behind one address, a cloud's region that a
 framework's users all rent. What hides from it: residential proxies. Where all come from one network it says no more than one
-nat: that is a place, not a choice of places.
+nat: that is a place, not a choice of places. Nor where there are many such places, a few accounts at each: these may be firms.
 
 Not costly: anybody can go to the same café.
 
@@ -18,6 +18,7 @@ from math import log
 
 import numpy as np
 
+from guard.firms import firms, many
 from guard.likelihoods import log_mean
 from guard.samples import NOTHING, Sample, Weighed
 
@@ -26,6 +27,7 @@ _LEAST_CHANCE = 0.2
 _ONE_PLACE = 0.8
 _ONE_PLACE_NATS = 1.0
 _FEWEST = 6
+_AT_AN_END = np.ones(1, np.bool_)
 
 
 class SharedNetwork:
@@ -39,10 +41,10 @@ class SharedNetwork:
             return NOTHING
         # Each account's each network once, in order of network.
         pairs = np.sort(sample.network[known].astype(np.int64) << 32 | sample.account[known])
-        pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])]
+        pairs = pairs[np.concatenate((_AT_AN_END, pairs[1:] != pairs[:-1]))]
         network, who = pairs >> 32, pairs & 0xFFFFFFFF
-        edges = np.flatnonzero(np.append(network[1:] != network[:-1], True))
-        visitors = np.diff(edges, prepend=-1)
+        edges = np.concatenate((network[1:] != network[:-1], _AT_AN_END)).nonzero()[0]
+        visitors = edges - np.concatenate(((-1,), edges[:-1]))
         popular = np.repeat(visitors, visitors) > 1
         accounts = int(np.count_nonzero(np.bincount(who)))
         sharing = int(np.count_nonzero(np.bincount(who[popular]))) if popular.any() else 0
@@ -59,7 +61,7 @@ class SharedNetwork:
                 for share in (chance + (1.0 - chance) * way for way in _WAYS)
             ]
         )
-        if int(visitors.max()) >= _ONE_PLACE * accounts:
+        if int(visitors.max()) >= _ONE_PLACE * accounts or many(visitors.tolist()) or firms(sample):
             nats = min(nats, _ONE_PLACE_NATS)
         return Weighed(nats, f"{sharing} of {accounts} accounts share a network")
 

@@ -5,7 +5,8 @@ before, against the share that chance and families, couples and second accounts 
 group of ten there is a customer with any number of keys, so that a single payer says at most 2.3 nats.
 
 What honest traffic sets it off: a company, a balancer's keys, an index being filled: nearly all of their accounts share one
-payment or organisation. They are told from a campaign by just that, and weigh nothing here: see ``one_owner``.
+payment or organisation. They are told from a campaign by just that, and weigh nothing here: see ``one_owner``. Nor do the seats of
+small firms, whose payers have a place each (``firms.py``).
 
 Costly to plant on a victim: one would have to pay with his card.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from math import log
 
+from guard.firms import firms
 from guard.likelihoods import holders, log_mean
 from guard.samples import NOTHING, Sample, Weighed
 from guard.standing import STANDING
@@ -34,22 +36,24 @@ class SharedPayment:
 
     def weigh(self, sample: Sample) -> Weighed:
         accounts = sample.accounts
-        if int(holders(sample.payment).max(initial=0)) >= _ONE_OWNER * accounts:
+        if max(holders(sample.payment), default=0) >= _ONE_OWNER * accounts:
             return Weighed(0.0, "one payer for all: an organisation")
-        if int(holders(sample.org).max(initial=0)) >= _ONE_OWNER * accounts:
+        if max(holders(sample.org), default=0) >= _ONE_OWNER * accounts:
             return Weighed(0.0, "one organisation")
         payers = holders(sample.payment[sample.standing < STANDING])
-        stated = int(payers.sum())
+        stated = sum(payers)
         if stated < _FEWEST:
             return NOTHING
+        if firms(sample):
+            return Weighed(0.0, "seats of firms")
         # Each account but the first of a payer.
         repeated = stated - len(payers)
         chance = max(_LEAST_CHANCE, min(0.9, 0.5 * (stated - 1) * sample.baseline.payment))
-        most = int(payers.max())
+        most = max(payers)
         nats = _against(repeated, stated, chance)
         without = _against(repeated - most + 1, stated - most + 1, chance)
         nats = min(nats, max(0.0, without) - log(_CUSTOMER))
-        sharing = int(payers[payers > 1].sum())
+        sharing = sum([number for number in payers if number > 1])
         return Weighed(nats, f"{sharing} of {stated} accounts share a payment")
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from math import log, sqrt
 
+from guard.firms import firms
 from guard.likelihoods import holders, log_mean
 from guard.samples import NOTHING, Sample, Weighed
 
@@ -33,17 +34,19 @@ class SharedSignup:
 
     def weigh(self, sample: Sample) -> Weighed:
         traits = holders(sample.signup)
-        stated = int(traits.sum())
+        stated = sum(traits)
         if stated < _FEWEST:
             return NOTHING
-        if int(holders(sample.org).max(initial=0)) >= _ONE_OWNER * sample.accounts:
+        if max(holders(sample.org), default=0) >= _ONE_OWNER * sample.accounts:
             return Weighed(0.0, "one organisation")
-        if int(holders(sample.payment).max(initial=0)) >= _ONE_OWNER * sample.accounts:
+        if max(holders(sample.payment), default=0) >= _ONE_OWNER * sample.accounts:
             return Weighed(0.0, "one payer for all: an organisation")
+        if firms(sample):
+            return Weighed(0.0, "seats of firms")
         agree = min(1.0, sample.baseline.signup)
         # The commonest trait of all accounts has a share of at most √agree; some more is chance.
         commonest = min(0.95, max(_LEAST_CHANCE, sqrt(agree) + 0.05))
-        most = int(traits.max())
+        most = max(traits)
         nats = _against(most, stated, commonest)
         # An account finds its trait taken with about this chance, if it agrees with one of the others.
         taken = 1.0 - (1.0 - agree) ** (0.5 * (stated - 1))

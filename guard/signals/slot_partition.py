@@ -64,8 +64,8 @@ class SlotPartition:
         again = value[1:] == value[:-1]
         if not again.any():
             return NOTHING
-        first = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(~again) + 1))
-        times = np.diff(np.append(first, m))
+        first = np.concatenate(((0,), (~again).nonzero()[0] + 1))
+        times = np.concatenate((first[1:], (m,))) - first
         question = np.repeat(np.arange(len(first)), times)
         # Distinct accounts of each question.
         pairs = np.unique(question * np.int64(sample.accounts) + who)

@@ -411,6 +411,51 @@ def test_a_tool_of_some_standing_is_allowed_its_share_of_the_fresh() -> None:
     assert found[1] > 10 * LEAST
 
 
+def company(begin: float, days: int, accounts: int, seed: int, each: int = 4) -> list[Event]:
+    """A company's accounts of standing, each working with the company's own prompt alone."""
+    numbers = range(OLD + 2_000, OLD + 2_000 + accounts)
+    rng = random.Random(seed)
+    return [event for day in range(days) for event in spread(rng, begin + day * DAY, 10.0, numbers, each, TEMPLATE)]
+
+
+def moved(begin: float, seed: int = 43) -> list[Event]:
+    """A hundred new accounts, thirty exchanges each in three hours, with that prompt."""
+    return spread(random.Random(seed), begin, 3.0, range(1, 101), 30, TEMPLATE)
+
+
+def test_what_accounts_of_standing_have_long_shown_is_not_new(learned: tuple[Ceilings, float]) -> None:
+    """A company whose accounts are all replaced in a night works on next morning: its prompt was there before the new accounts."""
+    ceilings, now = learned
+    run(ceilings, company(now, 3, 100, 41) + ordinary(3.0, now, seed=42))
+    assert not limited(run(ceilings, moved(now + 3 * DAY)))
+
+
+def test_a_few_busy_accounts_of_standing_vouch_for_nobody(learned: tuple[Ceilings, float]) -> None:
+    """Ten of four hundred that show a template all day make it no company's: the new accounts that bring it are limited."""
+    ceilings, now = learned
+    run(ceilings, company(now, 3, 10, 41, each=200) + ordinary(3.0, now, seed=42))
+    assert len(limited(run(ceilings, moved(now + 3 * DAY)))) > 1_000
+
+
+def test_what_was_shown_once_is_forgotten_by_half_a_day(learned: tuple[Ceilings, float]) -> None:
+    """What a hundred accounts of standing showed on one day says nothing five days later."""
+    ceilings, now = learned
+    run(ceilings, company(now, 1, 100, 41) + ordinary(5.0, now, seed=42))
+    assert len(limited(run(ceilings, moved(now + 5 * DAY)))) > 1_000
+
+
+def test_while_learning_what_was_there_before_its_row_counts_too() -> None:
+    """With too few accounts of standing to tell a share, what a quarter of all accounts show when learning ends is common,
+    whoever of them came first."""
+    ceilings = Ceilings(200_000)
+    run(ceilings, spread(random.Random(44), START, 10.0, range(OLD, OLD + 100), 5, TEMPLATE))
+    run(ceilings, spread(random.Random(45), START + 12 * HOUR, 10.0, range(1, 41), 5, TEMPLATE))
+    now = START + DAY + HOUR
+    run(ceilings, [(now, 1, ())])
+    assert not ceilings.learning()
+    assert not limited(run(ceilings, moved(now + 1)))
+
+
 def test_accounts_of_standing_stand_outside(learned: tuple[Ceilings, float]) -> None:
     """A full ceiling is no matter to accounts of standing with the same trait: nobody asks for them, and they use nothing up."""
     ceilings, now = learned
@@ -443,8 +488,7 @@ def test_a_flood_of_traits_evicts_no_ceiling(learned: tuple[Ceilings, float]) ->
     assert ceilings.counts()["unmet_traits"] > 0
     assert used is not None
     assert ceilings.ceiling(TEMPLATE[0], now + HOUR) == used
-    assert len(ceilings._new) <= 64
-    assert len(ceilings._old) <= 64
+    assert len(ceilings._unrowed) <= 128
 
 
 def test_a_restart_resets_nothing(learned: tuple[Ceilings, float]) -> None:
@@ -460,6 +504,19 @@ def test_a_restart_resets_nothing(learned: tuple[Ceilings, float]) -> None:
     later, later_other = run(ceilings, events), run(other, events)
     # What lately came near the ceiling is forgotten, so the fair shares find themselves anew.
     assert len(passed(later_other)) == pytest.approx(len(passed(later)), rel=0.02)
+
+
+def test_over_a_restart_what_accounts_of_standing_have_shown_is_kept(learned: tuple[Ceilings, float]) -> None:
+    """A company that moves in the night of an upgrade is not touched either; what a single account showed is not kept."""
+    ceilings, now = learned
+    run(ceilings, company(now, 3, 100, 41) + ordinary(3.0, now, seed=42))
+    other = Ceilings(200_000)
+    pieces = json.loads(json.dumps(list(ceilings.pieces())))
+    for piece in pieces:
+        other.restore(piece, now + 3 * DAY)
+    assert not limited(run(other, moved(now + 3 * DAY)))
+    kept = {value for piece in pieces for value, _ in piece.get("unrowed", ())}
+    assert kept == {*TEMPLATE, trait("popular tool")}
 
 
 def test_a_restart_while_learning_goes_on_learning() -> None:
@@ -482,6 +539,9 @@ def test_a_restart_while_learning_goes_on_learning() -> None:
     [
         {"joint": [[5, -1.0, 0.0, 1.0, 1.0, *[0] * 8]], "marks": [[0, 0.0, 0]]},
         {"joint": [[5, 1.0, 0.0, 1.0, 1.0, 0]], "marks": [[0, 0.0, 0]]},
+        {"unrowed": [[5, -1.0]]},
+        {"unrowed": [[5, float("nan")]]},
+        {"unrowed": [[5]]},
         {"today": [262143, 0, "not base64!", ""]},
         {"today": [262143, 0, "AAAA", "AAAA"]},
         {"times": [], "counts": [1]},

@@ -83,6 +83,23 @@ def test_conduct_alone_convicts_only_where_some_have_standing(share: float) -> N
     assert ended(weighs.agreeing(sample, 50)).agreed is (share >= SOME_AGED)
 
 
+@pytest.mark.parametrize(
+    ("hours", "unknown", "agreed"), [(48.0, 20, False), (72.0, 20, True), (72.0, 15, False), (72.0, 16, True)]
+)
+def test_where_nobody_can_know_who_has_standing_conduct_must_agree_for_longer(
+    hours: float, unknown: int, agreed: bool
+) -> None:
+    """An event is over in two days and a half; and it is all but a quarter of whom nothing is known."""
+    group = made(rng_of(1), np.linspace(0.0, hours * 3_600.0, 200), np.arange(200) % 20)
+    stated = np.arange(20) >= unknown
+    sample = sample_of(
+        group, dated=stated, verified=np.where(stated, 0, -1).astype(np.int8), reading=np.ones(200, np.float32)
+    )
+    heard = [Marked("load", "coordination", 3.5), Marked("cards", "coordination", 3.5), Marked("hours", "rhythm", 5.0)]
+
+    assert ended(weighing(*heard).agreeing(sample, 50)).agreed is agreed
+
+
 def test_to_be_new_adds_nothing() -> None:
     """A crowd at an event is new, and that is not conduct."""
     sums = {"coordination": 4.1, "rhythm": 3.6}
