@@ -5,7 +5,7 @@ one and the same chance, whoever it is. Owners differ: some ask once a week, som
 together. So rates that are nearly equal (lognormal, ± 35 %, but for a tenth of strangers) are weighed against rates that differ
 as people's do (gamma of shape 0.7, ± 120 %) or businesses' (lognormal, a factor of 2.5 up or down), and against visitors, who
 come once, ask two things or so as everybody does, and are gone: a launch, a prompt that goes round. Who comes back hours
-later is none: where most of those do who ask again, it was no visit. Time is counted in exchanges of the group, so
+later the same day is none: where most of those do who ask again, it was no visit. Time is counted in exchanges of the group, so
 it matters little how the queue runs by day and night. What follows within a conversation is left out.
 
 When an account joined and left isn't known, for pools are replaced every day or two. Three kinds of life are tried: there for
@@ -40,9 +40,10 @@ _LEAST, _GREATEST = 0.05, 3000.0
 _LIVES = (0.3, 0.1)
 _VISITORS = 2.0
 """Exchanges that visitors make at most, on an average. A pool that gets no more out of an account in one day looks the same."""
-_VISIT_S = 3600.0
+_VISIT_S = 3_600.0
+_SAME_DAY_S = 16.0 * 3_600.0
 _COME_BACK = (1.0, 6.0)
-"""How many of the visitors who ask again do so after a pause of more than ``_VISIT_S``: hardly any, or up to a third (beta)."""
+"""How many of the visitors who ask again do so the same day, after a pause of more than ``_VISIT_S``: hardly any, or up to a third (beta)."""
 _FEWEST = 5
 _BLOCK = 64
 """Accounts at a time: products as small as that are never spread over threads, which cost more than the product."""
@@ -146,7 +147,9 @@ class EvenLoad:
         who = account[order]
         again = who[1:] == who[:-1]
         when = at[order]
-        later = again & (when[1:] - when[:-1] >= _VISIT_S)
+        pause = when[1:] - when[:-1]
+        # Who comes once each day, as people with a habit do, is a visitor each day.
+        later = again & (pause >= _VISIT_S) & (pause <= _SAME_DAY_S)
         twice = int(np.count_nonzero(np.bincount(who[1:][again], minlength=accounts)))
         back = int(np.count_nonzero(np.bincount(who[1:][later], minlength=accounts)))
         return min(0.0, beta_binomial(back, twice, *_COME_BACK) - beta_binomial(back, twice, 1.0, 1.0))
