@@ -67,8 +67,8 @@ def test_accounts_that_use_many_tools_as_well_merge_nothing() -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="whether a tool's whole family is convicted before the campaign's own wording is the luck of the seed (also before "
-    "visitors were told from pools: other seeds failed then); founding would have to prefer the narrower family",
+    reason="whether a tool's whole family is convicted before the campaign's own wording is the luck of the seed (of six tried four "
+    "fail, this one among them); founding would have to prefer the narrower family",
 )
 def test_traits_of_many_tools_in_every_prompt_merge_nothing() -> None:
     """Case 127: each prompt of the campaign bears a tool's system prompt and its closing words as well."""
@@ -78,7 +78,7 @@ def test_traits_of_many_tools_in_every_prompt_merge_nothing() -> None:
         tool = dice.choice(TOOLS)
         return replace(own, system=tool.system, after=f"{own.after}\n{tool.after}")(dice)
 
-    bounded(judge(log(users(), hydra(1_400, within, start=START + DAY), people(60, days=3))))
+    bounded(judge(log(users(), hydra(1_400, within, start=START + DAY, seed=5), people(60, days=3))))
 
 
 def test_two_campaigns_that_share_no_account_stay_two() -> None:
