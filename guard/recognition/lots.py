@@ -132,7 +132,11 @@ class Lots:
         new = {known.number for known in core if not known.cluster}
         if not new or (len(new) < len(core) and not (yield from _acts_so(found, new, scene))):
             return []
-        if len(core) < FEWEST:
+        # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
+        core = [
+            known for known in core if scene.weighable(known.number) is known and _free(known, scene.now, self._found)
+        ]
+        if len(core) < FEWEST or not any([not known.cluster for known in core]):
             return []
         cluster = self._clusters.whose(core, min(lot.family.value for lot in kept), scene.now)
         cluster.hear(verdict)
@@ -155,8 +159,7 @@ class Lots:
             apart = outsiders(lot.events, lot.family.value) | earlier(lot.family, list(lot.numbers), scene.accounts)
             for number in lot.numbers - apart:
                 known = scene.weighable(number)
-                # It may be cleared, or linked, since it was looked at.
-                if known is not None and _free(known, scene.now, self._found):
+                if known is not None:
                     core.append(known)
             yield
         core.sort(key=lambda known: known.number)

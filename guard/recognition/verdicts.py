@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from guard.recognition.groups import Observed
 from guard.samples import Sample
 from guard.standing import STANDING
 from guard.types import Evidence
+
+_Result = TypeVar("_Result")
 
 RISK = 0.01
 SUSPECT_NATS = -2.0
@@ -189,14 +191,14 @@ class Weighing:
         return Verdict(nats, 0, heard.evidence, partly=agrees(heard.sums, heard.costly))
 
 
-def ended(steps: Generator[None, None, Verdict]) -> Verdict:
+def ended(steps: Generator[None, None, _Result]) -> _Result:
     """What comes of all steps."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
+            result: _Result = end.value
+            return result
 
 
 def prior(candidates: int) -> float:
