@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from guard.talk import prefix
+from guard.talk import Growing, prefix
 from guard.types import Tally
 
 MOST_BYTES = 1 << 20
@@ -14,14 +14,14 @@ _SAID = frozenset({"text", "output_text"})
 
 
 class Heard(Tally):
-    """A tally that also knows the answer's hash and its signatures. An answer beyond ``MOST_BYTES`` has no hash: it is only held until
-    its end to be hashed."""
+    """A tally that also knows the answer's hash and its signatures. An answer beyond ``MOST_BYTES`` has no hash: nobody can send so
+    much of one back."""
 
-    __slots__ = ("_bytes", "_pieces", "signatures")
+    __slots__ = ("_bytes", "_text", "signatures")
 
     def __init__(self) -> None:
         super().__init__()
-        self._pieces: list[bytes] = []
+        self._text: Growing | None = None
         self._bytes = 0
         self.signatures: list[str] = []
 
@@ -36,8 +36,12 @@ class Heard(Tally):
     def hear(self, piece: bytes) -> None:
         """The next piece, in UTF-8."""
         self._bytes += len(piece)
-        if self._bytes <= MOST_BYTES:
-            self._pieces.append(piece)
+        if self._bytes > MOST_BYTES:
+            self._text = None
+        elif piece:
+            if self._text is None:
+                self._text = Growing()
+            self._text.add(piece)
 
     def sealed(self, text: str) -> None:
         if text and len(self.signatures) < MOST_SIGNATURES:
@@ -45,9 +49,7 @@ class Heard(Tally):
 
     def prefix(self) -> str:
         """The answer's; ``""``: it had no text, or too much."""
-        if not self._pieces or self._bytes > MOST_BYTES:
-            return ""
-        return prefix(b"".join(self._pieces).decode("utf-8", "surrogatepass"))
+        return "" if self._text is None else self._text.prefix()
 
 
 def visible(message: dict[str, Any]) -> str | None:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 DIGITS = 16
+HELD_BYTES = 16_384
+_BEYOND_ASCII = bytes(range(128, 256))
 _HEAD = sha256(b"assistant\n")
 
 
@@ -19,8 +21,45 @@ def prefix(text: str) -> str:
     if not text:
         return ""
     state = _HEAD.copy()
-    state.update((text if text.isascii() else normalize("NFC", text)).encode("utf-8", "surrogatepass"))
+    state.update(_composed(text))
     return state.hexdigest()[:DIGITS]
+
+
+class Growing:
+    """The ``prefix`` of a text of which one piece after the other is known. It holds of the text what is not hashed yet: about
+    ``HELD_BYTES``, more only where there is no ASCII character in as much.
+
+    What is composed (NFC) piece by piece is composed as a whole where each piece begins with an ASCII character: none of them
+    combines with what stands before it (Unicode Standard Annex 15, section 9).
+    """
+
+    __slots__ = ("_due_bytes", "_held_bytes", "_pieces", "_state")
+
+    def __init__(self) -> None:
+        self._state = _HEAD.copy()
+        self._pieces: list[bytes] = []
+        self._held_bytes, self._due_bytes = 0, HELD_BYTES
+
+    def add(self, piece: bytes) -> None:
+        """The next piece, in UTF-8; it may end within a character."""
+        self._pieces.append(piece)
+        self._held_bytes += len(piece)
+        if self._held_bytes > self._due_bytes:
+            held = b"".join(self._pieces)
+            hashed = max(0, len(held.rstrip(_BEYOND_ASCII)) - 1)
+            self._state.update(_composed(held[:hashed].decode("utf-8", "surrogatepass")))
+            self._pieces, self._held_bytes = [held[hashed:]], len(held) - hashed
+            self._due_bytes = max(HELD_BYTES, 2 * self._held_bytes)
+
+    def prefix(self) -> str:
+        """That of all that was added, which must not be nothing."""
+        state = self._state.copy()
+        state.update(_composed(b"".join(self._pieces).decode("utf-8", "surrogatepass")))
+        return state.hexdigest()[:DIGITS]
+
+
+def _composed(text: str) -> bytes:
+    return (text if text.isascii() else normalize("NFC", text)).encode("utf-8", "surrogatepass")
 
 
 def sealed_prefixes(signature: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 from guard.dialects import anthropic_messages, gemini, openai_chat, openai_responses
 from guard.heard import MOST_BYTES, Heard, brought, last_said, visible
 from guard.stream import AnswerMeter
-from guard.talk import prefix
+from guard.talk import HELD_BYTES, prefix
 from guard.types import Route, Usage
 
 TEXT = 'Well, "quoted" and \\ escaped, déjà vu, then plain words, words, words: the end.\n'
@@ -122,12 +123,21 @@ def test_an_answer_that_broke_off_has_none() -> None:
 
 
 def test_what_is_held_of_an_answer_is_bounded() -> None:
-    """Beyond a mebibyte it has no hash, and no more of it is kept."""
+    """Some kilobytes of it, however long it is; beyond a mebibyte it has no hash, and nothing of it is kept."""
     tally = Heard()
-    for _ in range(40):
-        tally.said("x" * 65_536)
-    assert tally.prefix() == ""
-    assert sum(map(len, tally._pieces)) <= MOST_BYTES
+    tracemalloc.start()
+    try:
+        for _ in range(MOST_BYTES // 4_096):
+            tally.said("x" * 4_096)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+        assert tally.prefix() == prefix("x" * MOST_BYTES)
+        tally.said("y")
+        assert tally.prefix() == ""
+        rest_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes <= 3 * HELD_BYTES
+    assert rest_bytes <= 2_048
 
 
 def test_a_client_brings_back_what_it_was_told() -> None:

@@ -264,7 +264,8 @@ class Lookout:
                     return None
         if known.hops == HELD:
             cluster = self._clusters.number(known.cluster)
-            if cluster is not None and member(known) and self._hops.joining.holds(known, client):
+            held = cluster is not None and (not cluster.held_until or now < cluster.held_until)
+            if cluster is not None and held and member(known) and self._hops.joining.holds(known, client):
                 cluster.fade(now)
                 cluster.taken += not again
                 known.bearing += not again

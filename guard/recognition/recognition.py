@@ -22,6 +22,7 @@ from guard.recognition.candidates import Candidates, Chances
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.cohorts import Cohorts
+from guard.recognition.decks import Decks
 from guard.recognition.elsewhere import Elsewhere, Looked, looking_farther
 from guard.recognition.explained import Scene, explained
 from guard.recognition.families import FOUNDERS, Families, Family
@@ -85,7 +86,7 @@ class Recognition:
         self.ring = Ring()
         self.hops = Hops(self.accounts, self.clusters, self.pardons, key)
         self.cohorts = Cohorts(self.accounts, self.clusters)
-        self._elsewhere, self._lots = Elsewhere(), Lots(self.clusters)
+        self._elsewhere, self._lots, self._decks = Elsewhere(), Lots(self.clusters), Decks(self.clusters)
         lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key, hops=self.hops)
         self.look = lookout.look
         """The hot path: what is known of an exchange."""
@@ -134,10 +135,12 @@ class Recognition:
         if self.ceilings.due(now):
             yield from self.ceilings.tick(now)
         if self.hops.due(now):
-            yield from self._weigh_hops(now)
+            convicted = yield from self.hops.weigh(
+                self._weighing.without(UNTOLD), (yield from self._usual_by(now)), now
+            )
+            yield from self._judge_slices(convicted)
         if self.cohorts.due:
-            baseline = yield from self._usual_by(now)
-            yield from self.cohorts.weigh(self._weighing, baseline, now)
+            yield from self.cohorts.weigh(self._weighing, (yield from self._usual_by(now)), now)
         self._weighed.clear()
         if self._elsewhere.due(self._usual.exchanges, now):
             yield from self._elsewhere.gather(list(self._groups.values()), self._usual.exchanges, now)
@@ -154,6 +157,8 @@ class Recognition:
             yield
         if self._lots.due(self._usual.exchanges, now):
             yield from self._weigh_lots(now)
+        if self._decks.due:
+            yield from self._decks.weigh((yield from self._scene(now)))
         while self._to_judge:
             value = next(iter(self._to_judge))
             self.clusters.judge_trait(self._to_judge.pop(value), now)
@@ -166,6 +171,7 @@ class Recognition:
         if known is None:
             return
         self.hops.observe(observed)
+        self._decks.observe(observed)
         fresh = not known.of_standing(at)
         if fresh:
             self.cohorts.observe(observed, known)
@@ -233,7 +239,7 @@ class Recognition:
         if family.whole and self._elsewhere.looked(family.value):
             # What it was convicted by was not gathered anew since.
             return
-        baseline = yield from self._usual_by(now)
+        scene = yield from self._scene(now)
         # Some ten traits of one template find the same exchanges: what was found for the first holds for all.
         same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
         twin = self._weighed.get(same)
@@ -250,7 +256,7 @@ class Recognition:
         if group.few and not group.seasoned:
             group.weight = HOPELESS_NATS
             return
-        taken = yield from sampling(events, self._weighable, baseline, now)
+        taken = yield from sampling(events, self._weighable, scene.baseline, now)
         if taken is None:
             return
         yield
@@ -266,7 +272,6 @@ class Recognition:
             taken, self._chances.all, cleared, seasoned=seasoned, agreeing=0 if deep else agreeing
         )
         near, weight, by_all, apart = verdict.partly, verdict.nats, False, set[int]()
-        scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
         if verdict.band < 2 and agreeing:
             looked = Looked(events, deep, verdict, cleared)
             found = yield from looking_farther(family, looked, self._elsewhere, scene, agreeing)
@@ -285,7 +290,7 @@ class Recognition:
             yield
             apart |= yield from explained(events, scene, self._chances.all, cleared)
             whose = deep or events if verdict.agreed else events
-            aged = yield from of_one_queue(whose, self._weighable, self._weighing, baseline, now, apart=apart)
+            aged = yield from of_one_queue(whose, self._weighable, self._weighing, scene.baseline, now, apart=apart)
         if self.pardons.spoken != spoken:
             # The operator has spoken meanwhile: what was found is weighed again.
             self._to_weigh[family.value] = family
@@ -319,16 +324,13 @@ class Recognition:
 
     def _weigh_lots(self, now: float) -> Iterator[None]:
         """Weighs the groups that are too small for a verdict as one."""
-        baseline = yield from self._usual_by(now)
-        scene = Scene(self.accounts, self._weighable, self._weighing, baseline, now)
+        scene = yield from self._scene(now)
         found = yield from self._lots.weigh(list(self.cohorts), self._families.find, self._usual.exchanges, scene)
         yield from self._judge_slices(found)
 
-    def _weigh_hops(self, now: float) -> Iterator[None]:
-        """Weighs the accounts between which conversations move."""
+    def _scene(self, now: float) -> Generator[None, None, Scene]:
         baseline = yield from self._usual_by(now)
-        convicted = yield from self.hops.weigh(self._weighing.without(UNTOLD), baseline, now)
-        yield from self._judge_slices(convicted)
+        return Scene(self.accounts, self._weighable, self._weighing, baseline, now)
 
     def _usual_by(self, now: float) -> Generator[None, None, Baseline]:
         """What is usual, worked out anew every hour."""
@@ -366,6 +368,7 @@ class Recognition:
         self.cohorts.clear()
         self._elsewhere.clear()
         self._lots.clear()
+        self._decks.clear()
         self.hops.begin_anew()
         for held in (self._groups, self._to_weigh, self._to_judge):
             held.clear()

@@ -7,8 +7,8 @@ little: other people's don't either.
 
 A queue that wants several samples of each question repeats itself too: many questions, each asked by few of the accounts, and
 by about equally many. So a repeat counts by how large a part of the accounts asks that question, one question counts for at
-most a tenth of all, and questions asked equally often, over accounts of which none has seen more than a few of them, convict
-mildly. Follow-ups in long conversations ("thanks", "shorter, please") are repeats that mean nothing and are left out.
+most a tenth of all, and questions asked by more equally many than chance would have it, over accounts of which none has seen more
+than a few of them, convict. Follow-ups in long conversations ("thanks", "shorter, please") are repeats that mean nothing and are left out.
 
 Who repeats questions on purpose to look like a class pays two fifths of his accounts' exchanges for it. Repeats by the same
 account hours later (monitors, nightly checks) exonerate a little.
@@ -21,7 +21,7 @@ Cost: about 150 µs for 2,048 exchanges. Source: the birthday problem; index of 
 
 from __future__ import annotations
 
-from math import sqrt
+from math import lgamma, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,9 @@ _FREE = 0.06
 """The share of repeats that any traffic has: retries, chain letters."""
 _FULL = 0.40
 _ONE_QUESTION = 0.1
+_MOST_ASKERS = 16
+_CHOSEN = 0.1
+_ROUNDS = 60
 _LATER_S = 3 * 3600.0
 _FEWEST = 16
 
@@ -73,7 +76,7 @@ class SlotPartition:
         active = len(np.unique(account))
         others = np.bincount(question, who != who[first][question], minlength=len(first))
         exonerating, across = _shared(others, askers, m, active)
-        equal = _equal_shares(times, askers, active) if across > _FREE else 0.0
+        equal = _equal_shares(askers, active) if across > _FREE else 0.0
         if equal > 0.0:
             return Weighed(equal, f"{len(times)} questions, each asked equally often over the accounts")
         later = again & (who[1:] == who[:-1]) & (when[1:] - when[:-1] > _LATER_S)
@@ -97,18 +100,42 @@ def _shared(repeats: NDArray[Any], askers: NDArray[Any], m: int, active: int) ->
     return max(_ramp(sure, _FREE, _FULL), nearly_all) * _ramp(popularity, 0.03, 0.12), across
 
 
-def _equal_shares(times: NDArray[np.int64], askers: NDArray[np.int64], active: int) -> float:
-    """Nats for questions that are each asked equally often, though no account asks many of them; else 0."""
-    questions = len(times)
-    mean = float(times.mean())
-    if questions < 10 or mean <= 1.5 or float(askers.mean()) > 0.3 * active:
+def _equal_shares(askers: NDArray[np.int64], active: int) -> float:
+    """Nats for questions that are each asked by equally many accounts, though no account asks many of them; else 0.
+
+    People who choose what to ask by themselves make a mixture of Poisson distributions of the askers of each question, however
+    unequally liked the questions are. So the counts are held against the mixture that fits them best (Simar 1976), and only what
+    is less spread than any is told. A margin for each question allows for how those were chosen whose questions these are.
+    """
+    questions = len(askers)
+    if questions < 10 or float(askers.mean()) <= 1.5 or float(askers.mean()) > 0.3 * active:
         return 0.0
-    spread = float(((times - mean) ** 2).sum()) / mean / (questions - 1)
-    return min(1.0, 0.1 * (questions - 1)) if spread < 0.3 else 0.0
+    counts = np.bincount(np.minimum(askers, _MOST_ASKERS), minlength=_MOST_ASKERS + 1)[1:]
+    found = counts[counts > 0] / questions
+    spread = float(np.dot(found, np.log(found / _best_mixture(counts)[counts > 0])))
+    return max(0.0, questions * (spread - _CHOSEN) - 0.5 * len(found) * log(questions))
+
+
+def _best_mixture(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The shares of 1, 2, … ``_MOST_ASKERS`` or more under the likeliest mixture of Poissons without zeros (by EM)."""
+    shares = counts / counts.sum()
+    weight = np.full(len(_POISSONS), 1.0 / len(_POISSONS))
+    for _ in range(_ROUNDS):
+        weight *= (_POISSONS / np.maximum(weight @ _POISSONS, 1e-12)) @ shares
+    return np.maximum(weight @ _POISSONS, 1e-12)
+
+
+def _poissons() -> NDArray[np.float64]:
+    """(means, counts): Poisson distributions without zeros, the last column for all that is more."""
+    mean = np.geomspace(0.05, 16.0, 24)[:, None]
+    count = np.arange(1, _MOST_ASKERS)
+    least = np.exp(count * np.log(mean) - mean - np.array([lgamma(k + 1.0) for k in count])) / -np.expm1(-mean)
+    return np.hstack((least, np.maximum(1.0 - least.sum(1, keepdims=True), 1e-12)))
 
 
 def _ramp(x: float, low: float, high: float) -> float:
     return min(1.0, max(0.0, (x - low) / (high - low)))
 
 
+_POISSONS = _poissons()
 PLUGIN = SlotPartition

@@ -53,12 +53,42 @@ def test_questions_that_never_come_again_say_nothing(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("samples_each", [2, 4, 8])
-def test_several_samples_of_each_question_convict_mildly(seed: int, samples_each: int) -> None:
+def test_several_samples_of_each_question_convict(seed: int, samples_each: int) -> None:
     """Each question equally often, over accounts that see few of them: no class looks like that."""
     rng = rng_of(seed)
     slot = np.repeat(np.arange(1, 1200 // samples_each + 1), samples_each)
     group = queue(rng, paced(rng, len(slot), 3), 240)
-    assert nats(group._replace(slot=slot.astype(np.uint64))) == pytest.approx(1.0)
+    assert nats(group._replace(slot=slot.astype(np.uint64))) > 50
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("each", [(2, 3, 4), (3, 4, 5)])
+def test_so_do_unequal_numbers_if_chance_would_spread_them_more(seed: int, each: tuple[int, ...]) -> None:
+    """Whoever wants preference pairs takes two to four answers of each question."""
+    rng = rng_of(seed)
+    slot = np.repeat(np.arange(1, 301), rng.choice(each, 300))
+    group = queue(rng, paced(rng, len(slot), 3), 240)
+    assert nats(group._replace(slot=slot.astype(np.uint64))) > 6
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("liked", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("alike", [0.3, 1.0, 100.0])
+def test_what_everybody_chooses_is_spread_as_chance_would_have_it(seed: int, liked: float, alike: float) -> None:
+    """Pupils of one book: some exercises are liked more than others, or all the same."""
+    rng = rng_of(seed)
+    slot = rng.permutation(np.repeat(np.arange(1, 501), rng.poisson(rng.gamma(alike, liked / alike, 500))))
+    group = queue(rng, paced(rng, len(slot), 3), 240)
+    assert nats(group._replace(slot=slot.astype(np.uint64))) <= 0.5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_half_of_those_who_are_told_what_to_ask_say_nothing(seed: int) -> None:
+    """Three peers read each essay, and half of them ask a model about it."""
+    rng = rng_of(seed)
+    slot = np.repeat(np.arange(1, 501), rng.binomial(3, 0.5, 500))
+    group = queue(rng, paced(rng, len(slot), 3), 240)
+    assert nats(group._replace(slot=slot.astype(np.uint64))) <= 0.5
 
 
 @pytest.mark.parametrize("seed", SEEDS)
