@@ -303,9 +303,10 @@ def test_commands_are_counted_node_by_node(program: Path, tmp_path: Path) -> Non
         primary.call("SET", "a", "1")
         assert rig.served() == before + 1
         replica.start()
-        assert before + 1 <= rig.served() <= before + 3
+        # Whether a replica that comes back is sent a snapshot or every command anew is the server's choice, and so is how often.
+        assert before + 1 <= rig.served() <= 2 * (before + 1) + 2
         primary.restart()
-        assert before + 1 <= rig.served() <= before + 5
+        assert before + 1 <= rig.served() <= 3 * (before + 1) + 4
         for times in (1, 2, 3):
             primary.call("EVAL", "for n = 1, 9 do redis.call('SET', 'a', n) end", 0)
             assert rig.served() == times  # what a script does is not counted, neither here nor at a replica
