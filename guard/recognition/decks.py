@@ -41,7 +41,7 @@ from guard.recognition.verdicts import FEWEST, Verdict, wide_enough
 KEPT = 32_768
 EACH = 32
 """What is kept of one account: a few days' worth, for its hours."""
-QUESTIONS = 131_072
+QUESTIONS = 65_536
 RARE = 6
 """Accounts that ask a question; what more ask is going round."""
 LONG = 5
@@ -86,7 +86,8 @@ class Decks:
 
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
-        self._asked: Recent[int, tuple[int, ...]] = Recent(QUESTIONS)
+        self._asked: Recent[int, int | tuple[int, ...]] = Recent(QUESTIONS)
+        """Most questions are asked by one account: that is a number."""
         self._begun: dict[int, deque[Observed]] = {}
         """What was begun by accounts of which a question was somebody else's as well, from then on."""
         self._held = 0
@@ -103,15 +104,17 @@ class Decks:
         if observed.turns > FIRST_TURNS or len(observed.traits) < 8 * LONG or not observed.slot:
             return
         self._seen += 1
-        number, asked = observed.number, self._asked.get(observed.slot)
-        if asked is None:
-            self._asked.put(observed.slot, (number,))
-        elif number not in asked and len(asked) <= RARE:
-            self._asked.put(observed.slot, (*asked, number))
-            if self._held < KEPT:
-                self._begun.setdefault(number, deque(maxlen=EACH))
-                if len(asked) == 1:
-                    self._begun.setdefault(asked[0], deque(maxlen=EACH))
+        number, known = observed.number, self._asked.get(observed.slot)
+        if known is None:
+            self._asked.put(observed.slot, number)
+        elif known != number:
+            asked = known if isinstance(known, tuple) else (known,)
+            if number not in asked and len(asked) <= RARE:
+                self._asked.put(observed.slot, (*asked, number))
+                if self._held < KEPT:
+                    self._begun.setdefault(number, deque(maxlen=EACH))
+                    if len(asked) == 1:
+                        self._begun.setdefault(asked[0], deque(maxlen=EACH))
         begun = self._begun.get(number)
         if begun is not None and (len(begun) == EACH or self._held < KEPT):
             self._held += len(begun) < EACH
@@ -182,8 +185,8 @@ class Decks:
         partners: Counter[int] = Counter()
         shared = 0
         for slot in dict.fromkeys([event.slot for event in begun]):
-            asked = self._asked.peek(slot) or ()
-            if number in asked and 2 <= len(asked) <= RARE:
+            asked = self._asked.peek(slot)
+            if isinstance(asked, tuple) and number in asked and len(asked) <= RARE:
                 shared += 1
                 partners.update(asked)
         partners.pop(number, None)
