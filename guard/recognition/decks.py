@@ -47,8 +47,8 @@ RARE = 6
 LONG = 5
 """Text traits from which a question is asked twice by chance only where it is copied."""
 FEWEST_SHARED = 3
-LINKED = 4
-"""Shared questions from which an account is linked: three may be chance where a queue asks what pupils ask."""
+LINKED, MOSTLY = 4, 2.0 / 3.0
+"""Shared questions from which an account is linked, and their share: fewer may be chance where a queue asks what pupils ask."""
 SHARED = 0.5
 """The share of an account's questions that others ask as well."""
 NEW_PARTNERS = 0.5
@@ -67,10 +67,12 @@ _AT = itemgetter(0)
 
 
 class Player(NamedTuple):
-    """An account whose questions are others' as well: the conversations it began, and how often it shared a question with whom."""
+    """An account whose questions are others' as well: the conversations it began, how often it shared a question with whom, of how many
+    questions it is still known who asked them, and how many of these others asked too."""
 
     begun: list[Observed]
     partners: Counter[int]
+    asked: int
     shared: int
 
     def plays(self, core: Mapping[int, Player]) -> bool:
@@ -159,10 +161,10 @@ class Decks:
             if begun is None or len(begun) < FEWEST_SHARED:
                 continue
             player = self._player(number, list(begun))
-            if player.shared >= max(FEWEST_SHARED, SHARED * len(begun)):
+            if player.shared >= max(FEWEST_SHARED, SHARED * player.asked):
                 if known is not None and self._could_be(known):
                     core[number] = player
-            elif len(begun) >= 2 * FEWEST_SHARED:
+            elif player.asked >= 2 * FEWEST_SHARED:
                 self._held -= len(self._begun.pop(number))
         if self._held >= KEPT:
             self._make_room()
@@ -183,21 +185,22 @@ class Decks:
 
     def _player(self, number: int, begun: list[Observed]) -> Player:
         partners: Counter[int] = Counter()
-        shared = 0
+        known = shared = 0
         for slot in dict.fromkeys([event.slot for event in begun]):
             asked = self._asked.peek(slot)
+            known += asked is not None
             if isinstance(asked, tuple) and number in asked and len(asked) <= RARE:
                 shared += 1
                 partners.update(asked)
         partners.pop(number, None)
-        return Player(begun, partners, shared)
+        return Player(begun, partners, known, shared)
 
     def _book(self, core: Mapping[int, Player], verdict: Verdict, scene: Scene, *, aged: bool) -> None:
         # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
         members = [
             known
             for number, player in sorted(core.items())
-            if player.shared >= LINKED
+            if player.shared >= max(LINKED, MOSTLY * player.asked)
             and (known := scene.weighable(number)) is not None
             and self._could_be(known)
             and of_it(known, usual=True, now=scene.now, aged=aged)

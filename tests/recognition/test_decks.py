@@ -176,6 +176,18 @@ def test_the_operators_word_holds(how: str) -> None:
     assert linked(pool) == 0
 
 
+def test_questions_of_which_nothing_is_known_any_more_speak_neither_for_nor_against(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two thirds of what they asked is forgotten; of the rest nearly all is shared."""
+    monkeypatch.setattr(decks, "QUESTIONS", 200)
+    school = School()
+    pool = school.dealt(questions=900)
+    school.look()
+
+    assert linked(pool) >= 0.9 * len(pool)
+
+
 def test_keys_of_a_known_owner_are_his() -> None:
     school = School()
     pool = school.dealt(org="cd" * 16)
