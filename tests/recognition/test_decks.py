@@ -179,8 +179,8 @@ def test_the_operators_word_holds(how: str) -> None:
 def test_questions_of_which_nothing_is_known_any_more_speak_neither_for_nor_against(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two thirds of what they asked is forgotten; of the rest nearly all is shared."""
-    monkeypatch.setattr(decks, "QUESTIONS", 200)
+    """More than half of what they asked is forgotten; of the rest nearly all is shared."""
+    monkeypatch.setattr(decks, "QUESTIONS", 500)
     school = School()
     pool = school.dealt(questions=900)
     school.look()
