@@ -14,7 +14,7 @@ Its accounts, those of standing as well where they act so by themselves, are hel
 a day after it was last found.
 
 Known of a question is who asked it first, up to ``RARE`` accounts; kept are the conversations that such accounts began since. Bounded:
-``QUESTIONS`` and ``KEPT``. Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange, and 1 µs for each that is
+``QUESTIONS``, ``ACCOUNTS`` and ``KEPT``. Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange, and 1 µs for each that is
 kept, in slices, once in ``EVERY`` conversations.
 
 What hides from it: a pool whose accounts live like people (uneven, in sessions, by hours of their own), or each question asked once.
@@ -39,6 +39,8 @@ from guard.recognition.seasoned import of_it, of_one_queue
 from guard.recognition.verdicts import FEWEST, Verdict, wide_enough
 
 KEPT = 32_768
+ACCOUNTS = 8_192
+"""Accounts of which something is kept."""
 EACH = 32
 """What is kept of one account: a few days' worth, for its hours."""
 QUESTIONS = 65_536
@@ -113,7 +115,7 @@ class Decks:
             asked = known if isinstance(known, tuple) else (known,)
             if number not in asked and len(asked) <= RARE:
                 self._asked.put(observed.slot, (*asked, number))
-                if self._held < KEPT:
+                if self._held < KEPT and len(self._begun) < ACCOUNTS:
                     self._begun.setdefault(number, deque(maxlen=EACH))
                     if len(asked) == 1:
                         self._begun.setdefault(asked[0], deque(maxlen=EACH))
@@ -166,7 +168,7 @@ class Decks:
                     core[number] = player
             elif player.asked >= 2 * FEWEST_SHARED:
                 self._held -= len(self._begun.pop(number))
-        if self._held >= KEPT:
+        if self._held >= KEPT or len(self._begun) >= ACCOUNTS:
             self._make_room()
         left = len(core) + 1
         while len(core) < left:

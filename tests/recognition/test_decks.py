@@ -254,6 +254,18 @@ def test_who_fills_it_with_cards_of_his_own_blinds_it_to_nobody(monkeypatch: pyt
     assert len(school.decks._begun) >= 8
 
 
+def test_pairs_that_share_one_question_each_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts are cheap; of each of them nothing but an empty place would be kept."""
+    monkeypatch.setattr(decks, "ACCOUNTS", 64)
+    school = School()
+    for number in range(1_000):
+        school.decks.observe(Observed(T0 + number, number, bytes(8 * LONG), 1 + number // 2, b"", 0.0, 1, 1, 1, 0, 0))
+    assert len(school.decks._begun) <= 64 + 1
+    for _ in school.decks.weigh(Scene(school.accounts, school.accounts.number, shipped(), BASELINE, T0)):
+        pass
+    assert len(school.decks._begun) <= 33
+
+
 def asked(name: str, client: int) -> Exchange:
     one = exchange(account(name), "anything")
     return replace(one, features=replace(one.features, facets=(*one.features.facets, Facet("stack", client))))
