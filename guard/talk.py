@@ -47,15 +47,23 @@ class Growing:
         if self._held_bytes > self._due_bytes:
             held = b"".join(self._pieces)
             hashed = max(0, len(held.rstrip(_BEYOND_ASCII)) - 1)
-            self._state.update(_composed(held[:hashed].decode("utf-8", "surrogatepass")))
+            self._state.update(_composed(_text(held[:hashed])))
             self._pieces, self._held_bytes = [held[hashed:]], len(held) - hashed
             self._due_bytes = max(HELD_BYTES, 2 * self._held_bytes)
 
     def prefix(self) -> str:
         """That of all that was added, which must not be nothing."""
         state = self._state.copy()
-        state.update(_composed(b"".join(self._pieces).decode("utf-8", "surrogatepass")))
+        state.update(_composed(_text(b"".join(self._pieces))))
         return state.hexdigest()[:DIGITS]
+
+
+def _text(data: bytes) -> str:
+    """Bytes that are no text at all, which an app may send, are none that a client could bring back: they end no stream."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
 
 
 def _composed(text: str) -> bytes:

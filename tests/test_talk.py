@@ -66,3 +66,11 @@ def test_a_long_text_costs_no_more_for_having_no_ascii_in_it() -> None:
         joined += len(growing._pieces) < before
     assert joined < 8
     assert growing.prefix() == prefix("\u6c34" * 100_000)
+
+
+def test_what_is_no_text_ends_no_stream() -> None:
+    """An app may send any bytes; the answer then has a name that nobody brings back."""
+    growing = talk.Growing()
+    for _ in range(10):
+        growing.add(b"a\xff\xe6" * talk.HELD_BYTES)
+    assert is_prefix(growing.prefix())
