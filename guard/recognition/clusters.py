@@ -252,11 +252,10 @@ class Clusters:
     def judge_trait(self, family: Family, now: float) -> bool:
         """Whether the family is a cluster's trait, by its latest exchanges; books what comes of it.
 
-        A newcomer speaks neither for nor against: what it is will show.
+        A newcomer speaks neither for nor against: what it is will show. Only where chance may have made the family the cluster's, and
+        it was not itself found to be one queue, a newcomer is one of the others.
         """
-        tally: Counter[int] = Counter()
-        sent: Counter[int] = Counter()
-        accounts: Counter[int] = Counter()
+        tally, sent, accounts = Counter[int](), Counter[int](), Counter[int]()
         before = self.traits.get(family.value, 0)
         owner = count = 0
         shown_by = self._accounts.counted(self._latest(family))
@@ -272,14 +271,15 @@ class Clusters:
         # What is found without text has words of its own only where those are themselves found to be one queue's.
         shown = cluster is not None and (not cluster.held_until or family.convicted == owner)
         if cluster is not None and shown and count >= max(FEWEST_EXCHANGES, tally[_NEWCOMER]):
-            others = sum(n for c, n in tally.items() if c not in (owner, _NEWCOMER))
-            other_accounts = sum(n for c, n in accounts.items() if c not in (owner, _NEWCOMER))
+            others = tally.total() - count - tally[_NEWCOMER]
+            strange = 0 if family.convicted == owner else tally[_NEWCOMER]
+            other_accounts = accounts.total() - accounts[owner] - accounts[_NEWCOMER]
             share = min(count / (count + others), accounts[owner] / (accounts[owner] + other_accounts))
             taken, seen = cluster.taken, self.seen - cluster.begun
             if (
                 accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
                 and share >= least_share(taken, seen, kept=before == owner)
-                and telling(family.count, max(taken, sent[owner]), seen - taken)
+                and telling(family.count / max(1, taken, sent[owner]), count, others + strange, taken, seen)
                 and not self.public(family, now)
             ):
                 self.traits[family.value] = owner

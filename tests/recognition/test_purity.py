@@ -22,18 +22,37 @@ def test_a_cluster_that_is_most_of_all_traffic_needs_purer_traits(part: float) -
 
 def test_a_templates_own_trait_needs_no_silence() -> None:
     """What stands in a quarter of a cluster's exchanges is its own, even where there is nobody else."""
-    assert telling(25, 100, 0)
-    assert telling(8, 0, 0)
-    assert not telling(int(100 * COMMON) - 1, 100, 0)
+    assert telling(COMMON, 8, 0, 100, 100)
+    assert not telling(COMMON - 0.01, 8, 0, 100, 100)
 
 
-def test_a_rare_trait_needs_the_silence_of_others() -> None:
-    """In a few exchanges of a campaign that is most of the traffic a phrase says nothing; where others send far more, it does."""
-    assert not telling(95, 1_300, 500)
-    assert telling(95, 1_300, 700)
-    assert telling(8, 1_300, 20_000)
+@pytest.mark.parametrize(
+    ("taken", "shown", "others", "enough"),
+    [
+        (10, 8, 0, True),  # a hundredth of all traffic would have shown a tenth of it
+        (10, 8, 4, False),
+        (100, 8, 0, False),  # a tenth half of it: eight in a row come by chance once in a hundred times
+        (100, 21, 0, False),
+        (100, 22, 0, True),
+        (300, 60, 0, False),
+        (300, 70, 0, True),
+        (300, 250, 30, False),  # nine tenths, where four fifths and more are chance
+        (300, 250, 6, True),
+        (990, 256, 0, False),
+    ],
+)
+def test_a_rare_trait_must_be_more_than_a_phrase_that_long_texts_hold_more_often(
+    taken: int, shown: int, others: int, enough: bool
+) -> None:
+    """Of a thousand exchanges in all, by the tail of the binomial at ten times the others' rate."""
+    assert telling(0.01, shown, others, taken, 1_000) is enough
+
+
+def test_nothing_is_told_of_a_cluster_that_was_just_found() -> None:
+    """When nothing was seen since, its share is unknown."""
+    assert not telling(0.01, 20, 0, 0, 0)
 
 
 def test_what_hardly_ever_stands_in_a_clusters_texts_came_by_chance() -> None:
     """However silent the others are."""
-    assert not telling(8, 5_000, 10**9)
+    assert not telling(0.001, 256, 0, 10, 10**9)
