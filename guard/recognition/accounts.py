@@ -96,6 +96,11 @@ class Known:
             b"".join([value.to_bytes(8) for value in (payment, signup, org)]) if payment or signup or org else b""
         )
 
+    def leave(self) -> None:
+        """It is in no cluster from now on."""
+        self.cluster = self.bearing = self.client = self.hops = 0
+        self.first_bearing_at = 0.0
+
     def standing(self, now: float) -> float:
         """0 to 1: half for age (a month makes it whole; guard's own first sight where nobody states a date), and as much again
         if verified: a verified account of yesterday is bought as easily as any."""

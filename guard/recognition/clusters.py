@@ -172,8 +172,7 @@ class Clusters:
         self.names = {name: number for name, number in self.names.items() if number != cluster.number}
         freed = [known for known in self._accounts if known.cluster == cluster.number]
         for known in freed:
-            known.cluster = known.bearing = known.hops = 0
-            known.first_bearing_at = 0.0
+            known.leave()
         values = [value for value, number in self.traits.items() if number == cluster.number]
         for value in values:
             del self.traits[value]

@@ -54,10 +54,11 @@ LINK_NATS = 6.9
 LEAVE_NATS = -2.0
 """Below, it is let go again."""
 SAME_CORE = 0.8
+_SIGNS = 4
+DIRECTIONS = 1 << _SIGNS
 _LINK_EXCHANGES = 4
 _FEWEST_EXCHANGES = 3
 _FEWEST_ACCOUNTS = 16
-_DIRECTIONS = 4
 _ROUNDS = 8
 _SLICE = 1_024
 _WEIGHED = 2_048
@@ -154,10 +155,10 @@ class Cohorts:
         """Looks for cores and books what is found. In slices."""
         self.due_at = self.seen + min(LONGEST, max(FEWEST, self.seen) // 2)
         events = list(self._events)
-        means = yield from _means(events)
+        means = yield from means_of(events)
         weighed: list[frozenset[int]] = []
         apt = weighing.without(CHOSEN_BY)
-        for direction in range(1 << _DIRECTIONS):
+        for direction in range(DIRECTIONS):
             core = yield from fitting(means, direction)
             if core is None or any(len(core.members & other) >= SAME_CORE * len(core.members) for other in weighed):
                 continue
@@ -211,16 +212,19 @@ class Cohorts:
         for other in [other for other in self._each if other not in members]:
             known = self._accounts.number(other)
             if known is not None and known.cluster == number and core.fit.get(other, 0.0) < LEAVE_NATS:
-                known.cluster = known.bearing = known.client = 0
-                known.first_bearing_at = 0.0
+                known.leave()
 
     def _weighable(self, number: int) -> Known | None:
         known = self._accounts.number(number)
         return None if known is None or known.granted else known
 
 
-def _means(events: Sequence[Observed]) -> Generator[None, None, Means]:
-    counts = Counter(event.number for event in events)
+def means_of(events: Sequence[Observed]) -> Generator[None, None, Means]:
+    """The means of all accounts that asked often enough. In slices."""
+    counts = Counter[int]()
+    for start in range(0, len(events), _SLICE):
+        yield
+        counts.update([event.number for event in events[start : start + _SLICE]])
     numbers = sorted(number for number, count in counts.items() if count >= _FEWEST_EXCHANGES)
     place = {number: row for row, number in enumerate(numbers)}
     sums, squares = np.zeros((len(numbers), GIST)), np.zeros((len(numbers), GIST))
@@ -250,7 +254,8 @@ def fitting(means: Means, direction: int) -> Generator[None, None, Core | None]:
     off = mean - middle
     among = np.maximum((off * off).mean(0), _LEAST_SPREAD)
     owners = -0.5 * (off * off / among + np.log(among)).sum(1)
-    signs = (off[:, :_DIRECTIONS] > 0.0) @ (1 << np.arange(_DIRECTIONS))
+    yield
+    signs = (off[:, :_SIGNS] > 0.0) @ (1 << np.arange(_SIGNS))
     of_it = (signs == direction).astype(np.float64)
     better = np.zeros(len(counts))
     for _ in range(_ROUNDS):

@@ -31,10 +31,9 @@ from guard.likelihoods import FIRST_TURNS
 from guard.recent import Recent
 from guard.recognition.accounts import Known
 from guard.recognition.clusters import Clusters
-from guard.recognition.cohorts import HOLDS_S
+from guard.recognition.crowds import book, could_be
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed, sampling
-from guard.recognition.joining import HELD
 from guard.recognition.seasoned import of_it, of_one_queue
 from guard.recognition.verdicts import FEWEST, Verdict, wide_enough
 
@@ -103,16 +102,16 @@ class Decks:
         self._begun.clear()
         self._held = 0
 
-    def observe(self, observed: Observed) -> None:
+    def observe(self, observed: Observed, known: Known) -> None:
         """Takes in an exchange."""
         if observed.turns > FIRST_TURNS or len(observed.traits) < 8 * LONG or not observed.slot:
             return
         self._seen += 1
-        number, known = observed.number, self._asked.get(observed.slot)
-        if known is None:
+        number, before = observed.number, self._asked.get(observed.slot)
+        if before is None:
             self._asked.put(observed.slot, number)
-        elif known != number:
-            asked = known if isinstance(known, tuple) else (known,)
+        elif before != number:
+            asked = before if isinstance(before, tuple) else (before,)
             if number not in asked and len(asked) <= RARE:
                 self._asked.put(observed.slot, (*asked, number))
                 if self._held < KEPT and len(self._begun) < ACCOUNTS:
@@ -164,7 +163,7 @@ class Decks:
                 continue
             player = self._player(number, list(begun))
             if player.shared >= max(FEWEST_SHARED, SHARED * player.asked):
-                if known is not None and self._could_be(known):
+                if known is not None and could_be(known, self._clusters):
                     core[number] = player
             elif player.asked >= 2 * FEWEST_SHARED:
                 self._held -= len(self._begun.pop(number))
@@ -204,26 +203,9 @@ class Decks:
             for number, player in sorted(core.items())
             if player.shared >= max(LINKED, MOSTLY * player.asked)
             and (known := scene.weighable(number)) is not None
-            and self._could_be(known)
+            and could_be(known, self._clusters)
             and of_it(known, usual=True, now=scene.now, aged=aged)
         ]
         if len(members) < FEWEST:
             return
-        cluster = self._clusters.whose(members, core[members[0].number].begun[-1].slot, scene.now)
-        # What they ask is everybody's: without a trait nobody is more than suspect.
-        cluster.hear(verdict._replace(band=2))
-        cluster.held_until = scene.now + HOLDS_S
-        first = {number: player.begun[0].at for number, player in core.items()}
-        counts = {number: len(player.begun) for number, player in core.items()}
-        self._clusters.link(cluster, members, first, counts, scene.now)
-        for known in members:
-            if known.cluster == cluster.number and known.hops != HELD:
-                latest = core[known.number].begun[-1]
-                known.client, known.hops = latest.stack ^ latest.parameters, HELD
-
-    def _could_be(self, known: Known) -> bool:
-        """Whether an account may be found: whom the operator has spoken for, or text has found, is not looked for."""
-        if known.granted or known.cleared:
-            return False
-        cluster = self._clusters.number(known.cluster) if known.cluster else None
-        return cluster is None or cluster.held_until > 0.0
+        book(self._clusters, members, {number: player.begun for number, player in core.items()}, verdict, scene.now)

@@ -17,11 +17,13 @@ from typing import NamedTuple
 from guard.hashing import HashKey
 from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Accounts, Known
+from guard.recognition.aged import Aged
 from guard.recognition.baseline import MOST, Usual
 from guard.recognition.candidates import Candidates, Chances
 from guard.recognition.ceilings import Ceilings
 from guard.recognition.clusters import Clusters
 from guard.recognition.cohorts import Cohorts
+from guard.recognition.crowds import Crowd
 from guard.recognition.decks import Decks
 from guard.recognition.elsewhere import Elsewhere, Looked, looking_farther
 from guard.recognition.explained import Scene, explained
@@ -52,7 +54,6 @@ _MOST_GROUPS = 2_048
 _DROPPED = 32
 _TELLING_NATS = -6.0
 _SLICE = 256
-_NO_EVENTS = b""
 
 
 class Parts(NamedTuple):
@@ -76,17 +77,15 @@ class Recognition:
     ) -> None:
         self._weighing, self._key, self._max_accounts = weighing, key, max_accounts
         self.accounts = Accounts(max_accounts)
-        self.clusters = clusters(self.accounts)
-        self.ceilings = Ceilings(max_accounts)
-        self._families = Families(_MOST_FAMILIES)
-        self._usual = Usual()
+        self.clusters, self.ceilings = clusters(self.accounts), Ceilings(max_accounts)
+        self._families, self._usual = Families(_MOST_FAMILIES), Usual()
         self._baseline: Baseline | None = None
         self._baseline_due = 0.0
-        self.pardons = Pardons()
-        self.ring = Ring()
+        self.pardons, self.ring = Pardons(), Ring()
         self.hops = Hops(self.accounts, self.clusters, self.pardons, key)
         self.cohorts = Cohorts(self.accounts, self.clusters)
-        self._elsewhere, self._lots, self._decks = Elsewhere(), Lots(self.clusters), Decks(self.clusters)
+        self._elsewhere, self._lots = Elsewhere(), Lots(self.clusters)
+        self._crowds: tuple[Crowd, ...] = (Decks(self.clusters), Aged(self.clusters))
         lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key, hops=self.hops)
         self.look = lookout.look
         """The hot path: what is known of an exchange."""
@@ -95,9 +94,7 @@ class Recognition:
         self.failed = lookout.failed
         """DONE: it was not answered with 200."""
         self.forget = lookout.forget
-        self._groups: dict[int, Family] = {}
-        self._to_weigh: dict[int, Family] = {}
-        self._to_judge: dict[int, Family] = {}
+        self._groups, self._to_weigh, self._to_judge = dict[int, Family](), dict[int, Family](), dict[int, Family]()
         self._candidates, self._chances = Candidates(), Chances()
         self._weighed: dict[tuple[float, ...], Family] = {}
         """What this batch has weighed, by number and latest moments of its exchanges."""
@@ -157,8 +154,9 @@ class Recognition:
             yield
         if self._lots.due(self._usual.exchanges, now):
             yield from self._weigh_lots(now)
-        if self._decks.due:
-            yield from self._decks.weigh((yield from self._scene(now)))
+        for crowd in self._crowds:
+            if crowd.due:
+                yield from crowd.weigh((yield from self._scene(now)))
         while self._to_judge:
             value = next(iter(self._to_judge))
             self.clusters.judge_trait(self._to_judge.pop(value), now)
@@ -171,7 +169,8 @@ class Recognition:
         if known is None:
             return
         self.hops.observe(observed)
-        self._decks.observe(observed)
+        for crowd in self._crowds:
+            crowd.observe(observed, known)
         fresh = not known.of_standing(at)
         if fresh:
             self.cohorts.observe(observed, known)
@@ -213,7 +212,7 @@ class Recognition:
             self._drop_groups()
         family.group = Group(
             [
-                Observed(at, number, _NO_EVENTS, slot, b"", 0.0, 0, 0, 0, 0, 0)
+                Observed(at, number, b"", slot, b"", 0.0, 0, 0, 0, 0, 0)
                 for at, number, slot in zip(family.times, family.numbers, family.slots, strict=True)
             ]
         )
@@ -368,7 +367,8 @@ class Recognition:
         self.cohorts.clear()
         self._elsewhere.clear()
         self._lots.clear()
-        self._decks.clear()
+        for crowd in self._crowds:
+            crowd.clear()
         self.hops.begin_anew()
         for held in (self._groups, self._to_weigh, self._to_judge):
             held.clear()

@@ -77,10 +77,13 @@ class School:
                     at += self.dice.exponential(300.0)
         return pool
 
+    def sees(self, event: Observed) -> None:
+        self.decks.observe(event, self.accounts.number(event.number) or self.met("anybody"))
+
     def steps(self) -> Iterator[None]:
         """Takes in all, and looks, in slices."""
         for event in sorted(self.events):
-            self.decks.observe(event)
+            self.sees(event)
         now = max(event.at for event in self.events)
         return self.decks.weigh(Scene(self.accounts, self.accounts.number, shipped(), BASELINE, now))
 
@@ -213,16 +216,14 @@ def test_it_is_looked_now_and_then_and_what_is_kept_is_bounded() -> None:
     two = [school.met("one"), school.met("other")]
     for number in range(EVERY):
         assert not school.decks.due
-        school.decks.observe(
-            Observed(T0, two[number % 2].number, bytes(8 * LONG), 1 + number // 2, b"", 0.0, 1, 1, 1, 0, 0)
-        )
+        school.sees(Observed(T0, two[number % 2].number, bytes(8 * LONG), 1 + number // 2, b"", 0.0, 1, 1, 1, 0, 0))
     assert school.decks.due
     assert [len(begun) for begun in school.decks._begun.values()] == [EACH, EACH]
 
     many = School()
     for number in range(3 * KEPT):
         card = number // 2 if number % 10 < 2 else KEPT + number
-        many.decks.observe(
+        many.sees(
             Observed(T0 + number, number // 2 % 2_000 + number % 2, bytes(8 * LONG), 1 + card, b"", 0.0, 1, 1, 1, 0, 0)
         )
     held = sum(len(begun) for begun in many.decks._begun.values())
@@ -259,7 +260,7 @@ def test_pairs_that_share_one_question_each_do_not_fill_the_memory(monkeypatch: 
     monkeypatch.setattr(decks, "ACCOUNTS", 64)
     school = School()
     for number in range(1_000):
-        school.decks.observe(Observed(T0 + number, number, bytes(8 * LONG), 1 + number // 2, b"", 0.0, 1, 1, 1, 0, 0))
+        school.sees(Observed(T0 + number, number, bytes(8 * LONG), 1 + number // 2, b"", 0.0, 1, 1, 1, 0, 0))
     assert len(school.decks._begun) <= 64 + 1
     for _ in school.decks.weigh(Scene(school.accounts, school.accounts.number, shipped(), BASELINE, T0)):
         pass

@@ -1,0 +1,61 @@
+"""What finds groups that share no text, over accounts of standing as well; and how their members are held.
+
+A crowd is found by what its accounts ask, and convicted by how they act. Its members show no trait, so they are held by what they
+are: by the client that each came by last, until a day after the crowd was last found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from guard.recognition.accounts import Known
+from guard.recognition.clusters import Cluster, Clusters
+from guard.recognition.cohorts import HOLDS_S
+from guard.recognition.explained import Scene
+from guard.recognition.groups import Observed
+from guard.recognition.joining import HELD
+from guard.recognition.verdicts import Verdict
+
+
+class Crowd(Protocol):
+    """One way of looking."""
+
+    @property
+    def due(self) -> bool:
+        """Whether to look."""
+
+    def observe(self, observed: Observed, known: Known) -> None:
+        """Takes in an exchange."""
+
+    def weigh(self, scene: Scene) -> Iterator[None]:
+        """Looks, and books what is found. In slices."""
+
+    def clear(self) -> None:
+        """Forgets what could become a finding."""
+
+
+def could_be(known: Known, clusters: Clusters) -> bool:
+    """Whether an account may be found: whom the operator has spoken for, or text has found, is not looked for."""
+    if known.granted or known.cleared:
+        return False
+    cluster = clusters.number(known.cluster) if known.cluster else None
+    return cluster is None or cluster.held_until > 0.0
+
+
+def book(
+    clusters: Clusters, members: list[Known], begun: Mapping[int, Sequence[Observed]], verdict: Verdict, now: float
+) -> Cluster:
+    """Links a crowd's members and holds them. ``begun``: the conversations that each of them began, by number, at least one."""
+    cluster = clusters.whose(members, begun[members[0].number][-1].slot, now)
+    # What they ask may be anybody's: without a trait nobody is more than suspect.
+    cluster.hear(verdict._replace(band=2))
+    cluster.held_until = now + HOLDS_S
+    first = {known.number: begun[known.number][0].at for known in members}
+    counts = {known.number: len(begun[known.number]) for known in members}
+    clusters.link(cluster, members, first, counts, now)
+    for known in members:
+        if known.cluster == cluster.number and known.hops != HELD:
+            latest = begun[known.number][-1]
+            known.client, known.hops = latest.stack ^ latest.parameters, HELD
+    return cluster
