@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ async def test_naughty_strings_anywhere_in_a_body(
         WIDE
         + f'[[rule]]\nid = "all"\nwhen = {{}}\naction = "tag"\n[state]\ndir = "{tmp_path}/s"\n[record]\nfile = "{tmp_path}/r"\n'
     )
+    caplog.set_level(logging.INFO)
     statuses: dict[int, int] = {}
     for n, text in enumerate(naughty):
         for body in places(text):
@@ -72,6 +74,7 @@ async def test_naughty_strings_anywhere_in_a_body(
         lines = (tmp_path / name).read_bytes().split(b"\n")[:-1]
         assert len(lines) > 515
         assert all(line.isascii() and isinstance(json.loads(line), dict) for line in lines)
+    assert caplog.records
     assert all("\n" not in record.getMessage() and record.getMessage().isascii() for record in caplog.records)
 
 
