@@ -152,7 +152,7 @@ async def test_a_huge_line_ends_its_connection_only(tmp_path: Path) -> None:
         client = await Client.to(address(tmp_path))
         try:
             await client.send(b"x" * (4 * MAX_LINE_BYTES))
-            answer = await client.reader.readline()
+            answer = await client.reader.read()
         except OSError:
             answer = b""  # it was hung up on in the middle of its line
         assert answer == b"" or b"at most 65536 bytes" in answer
