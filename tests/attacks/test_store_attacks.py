@@ -21,6 +21,7 @@ from guard.registry import discover
 from guard.remote.inspect import RIGHTS
 from guard.settings import State
 from tests import servers
+from tests.patience import until
 from tests.servers import Cluster, Failover, Server
 
 pytestmark = pytest.mark.anyio
@@ -160,16 +161,20 @@ async def test_killed_and_back_empty(own_server: Server) -> None:
         assert await newcomer.level() > 0.9 * AMOUNT
 
 
-async def test_absent_at_the_start() -> None:
+async def test_absent_at_the_start(own_server: Server) -> None:
     """94: it starts without, says so, and takes the store up when it comes."""
-    program = next(iter(servers.binaries().values()))
-    port = servers.free_port()
-    async with replica(f"redis://127.0.0.1:{port}/0") as one:
+    own_server.kill()
+    async with replica(own_server.url) as one:
         assert not one.up
         assert one.errors["lost"] > 0
         assert await one.admits()
         assert len(one.lines) == 1
-    assert program.is_file()
+        await off_loop(own_server.start)
+        await one.until_up()
+        assert await one.admits()
+        await came_true(lambda: one.settled, 3)
+    async with replica(own_server.url) as newcomer:
+        assert await newcomer.level() > 1
 
 
 async def test_hung(own_server: Server) -> None:
@@ -365,8 +370,7 @@ async def test_it_can_not_save(own_server: Server) -> None:
         own_server.call("CONFIG", "SET", "save", "3600 1")
         shutil.rmtree(own_server.folder)
         own_server.call("BGSAVE")
-        while own_server.info("rdb_last_bgsave_status") == "ok":
-            time.sleep(0.01)
+        until(lambda: own_server.info("rdb_last_bgsave_status") != "ok")
 
     async with replica(own_server.url) as one:
         await refused(own_server, one, begin, lambda: own_server.call("CONFIG", "SET", "save", ""), "misconf")
@@ -386,7 +390,7 @@ async def test_it_is_busy_with_anothers_script(own_server: Server) -> None:
 
         def begin() -> None:
             loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(endless())))
-            time.sleep(0.1)
+            until(lambda: not own_server.answers())
 
         await refused(own_server, one, begin, lambda: own_server.call("SCRIPT", "KILL"), "busy")
         await asyncio.gather(*tasks)
@@ -405,13 +409,9 @@ async def test_it_is_loading(own_server: Server) -> None:
             loop.call_soon_threadsafe(
                 lambda: tasks.append(loop.create_task(off_loop(own_server.call, "DEBUG", "RELOAD")))
             )
-            time.sleep(0.1)
+            until(lambda: not own_server.answers())
 
-        def end() -> None:
-            while not own_server.answers():
-                time.sleep(0.01)
-
-        await refused(own_server, one, begin, end, "loading")
+        await refused(own_server, one, begin, lambda: until(own_server.answers), "loading")
         await asyncio.gather(*tasks)
 
 
@@ -458,7 +458,7 @@ async def test_the_least_rights_are_enough(own_server: Server) -> None:
         assert await one.admits()
         one.store.forget("a" * 32)
         await came_true(lambda: one.settled, 3)
-        await asyncio.sleep(1.2)  # a beat
+        await one.store._home._beat()
         assert one.up
         assert not one.errors.keys() - {"noscript"}
     assert own_server.call("ACL", "LOG") == []
@@ -665,7 +665,7 @@ async def test_foreign_values_under_our_keys(store_server: Server, spoil: Callab
         for key in keys:
             await off_loop(_bytes_safe, spoil, store_server, key)
         admitted = await one.admitted(40)
-        await asyncio.sleep(0.3)
+        await came_true(lambda: one.settled, 3)
         admitted += await one.admitted(40)
         assert one.up
         assert admitted <= (time.monotonic() - begun) * AMOUNT / WINDOW_S + 0.02 * AMOUNT
@@ -691,9 +691,10 @@ async def test_a_record_of_the_future(store_server: Server) -> None:
         await ahead.reserve([bill("a" * 32)], Slots((), now + 60), now)
     await ahead.close()
     async with replica(store_server.url) as one:
-        await one.admits()
-        await asyncio.sleep(0.5)
-        assert await one.admits()
+        begun = time.monotonic()
+        while not await one.admits():
+            assert time.monotonic() - begun < 10, "locked out"
+            await asyncio.sleep(0.01)
 
 
 async def test_a_newer_guard_keeps_its_limits_here(store_server: Server) -> None:
