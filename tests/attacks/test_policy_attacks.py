@@ -189,7 +189,8 @@ def test_reloading_under_load_fails_no_request(victims: Callable[..., Victim], t
         thread.start()
     try:
         swaps = 0
-        while swaps < 60 or time.monotonic() - began < 2:
+        while swaps < 60 or min(map(len, statuses)) < 200:
+            assert time.monotonic() - began < PATIENCE_S
             swaps += 1
             # Two whole policies that have nothing in common but the limit's id.
             odd = '[[rule]]\nid = "odd"\naction = "tag"\nwhen = { model = "m" }\n' if swaps % 2 else ""
@@ -209,7 +210,6 @@ def test_reloading_under_load_fails_no_request(victims: Callable[..., Victim], t
     print(f"{swaps} swaps, {len(found)} requests in {took:.1f} s: {len(found) / took:.0f} a second")
 
     assert set(found) == {200}
-    assert len(found) / took > 200
     assert not status["stale_policy"]
     assert status["faults"] == {}
     # What was used under all of them is in the meter, but for the few that drained: a dozen a second.
