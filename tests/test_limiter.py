@@ -358,7 +358,7 @@ ANONYMOUS = Account("d" * 32, "anonymous", shard=9)
 HOUSE = (limit(requests=each(10), tokens=each(100_000.0)), Limit("all", (), requests=each(100), tokens=each(1e6)))
 
 
-@pytest.mark.parametrize("status", [401, 403, 0])
+@pytest.mark.parametrize("status", [401, 403, 302, 0])
 @pytest.mark.parametrize("who", [PROVISIONAL, ANONYMOUS], ids=["provisional", "anonymous"])
 def test_what_the_app_did_not_accept_is_charged_to_nobody_else(status: int, who: Account) -> None:
     """Guessing keys: neither the account of that name nor any joint limit is touched, however often."""
