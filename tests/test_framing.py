@@ -36,6 +36,8 @@ def test_json_in_utf8_is_let_in(value: bytes) -> None:
         b"application/json;charset=utf-8;charset=utf-7",
         b"application/json;CHARSET=latin-1",
         b"application/json, text/plain",
+        b"application/json; profile=x, text/plain",
+        b"application/xml, application/vnd.api+json",
         b"multipart/form-data; boundary=x",
         b"application/x-www-form-urlencoded",
         b"application/jsonp",

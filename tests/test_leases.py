@@ -72,3 +72,17 @@ def test_a_lease_is_closed_once() -> None:
     assert leases.close(number) == (T0 + 10.0, T0, [SLOT], ["booked"])
     assert leases.close(number) is None
     assert leases.in_use == {}
+
+
+def test_the_next_end_is_the_earliest_of_all() -> None:
+    """Of those that are sorted and of those that came since, whichever ends first: whoever waits for it misses none."""
+    leases = Leases()
+    for end in (10.0, 100.0):
+        leases.open(T0 + end, T0, [SLOT], [])
+    leases.expire(T0 + 10.0)
+    leases.open(T0 + 200.0, T0, [SLOT], [])
+    assert leases.next_end == T0 + 100.0
+
+    leases.open(T0 + 50.0, T0, [SLOT], [])
+    leases.expire(T0 + 20.0)
+    assert leases.next_end == T0 + 50.0
