@@ -262,6 +262,24 @@ def test_commas_in_text_are_no_items() -> None:
     assert parse(orjson.dumps({"a": text}), BOUNDS) == {"a": text}
 
 
+def test_commas_in_many_texts_are_no_items() -> None:
+    """As many texts as there may be items, each with more commas than that."""
+    body = {"a": ["," * 200] * 90}
+
+    assert parse(orjson.dumps(body), Body(max_items=100)) == body
+
+
+@pytest.mark.parametrize(("room", "reason"), [(0, ""), (64 * 1024, "duplicate_key")])
+def test_a_harmless_key_twice_is_excused_in_small_bodies_only(room: int, reason: str) -> None:
+    """Which key it is takes long to find out."""
+    body = b'{"own":{"x":1,"x":2},"text":"' + b"t" * room + b'"}'
+
+    if reason:
+        assert refusal(body).reason == reason
+    else:
+        assert parse(body, BOUNDS)["own"] == {"x": 2}
+
+
 @pytest.mark.parametrize(
     ("number", "status"),
     [
@@ -415,6 +433,16 @@ def test_a_small_body_may_repeat_itself() -> None:
     reader.feed(gzip.compress(body, 9, mtime=0))
 
     assert reader.plain() == body
+
+
+def test_a_large_body_is_measured_against_all_that_came() -> None:
+    """Not against its last piece: it may come in drops."""
+    dice = random.Random(3)
+    body = " ".join(dice.choice(["alpha", "beta", "gamma", "delta"]) for _ in range(MIB // 2)).encode()
+    sent = gzip.compress(body, mtime=0)
+    assert len(body) > 2 * MIB
+
+    assert fed(BodyReader(BOUNDS, call("gzip")), sent, 1_000) == body
 
 
 @pytest.mark.parametrize(
