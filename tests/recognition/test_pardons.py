@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from guard.recognition import keeping, mercy, pardons
+from guard.recognition.accounts import Known
 from guard.recognition.pardons import Pardons
 from guard.recognition.recognition import Recognition
 from guard.types import Exchange
@@ -48,9 +49,13 @@ def only(recognition: Recognition) -> str:
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_forgiven_cluster_is_not_convicted_again_by_the_same_kinds(found: Recognition, restart: bool) -> None:
     """As much traffic again, by the same accounts in the same way: nobody is held, over a restart too."""
+    groups = found.parts().groups
+    (number,) = {cluster.number for cluster in found.clusters}
+    assert number in {family.convicted for family in groups.values()}
     freed = mercy.forgive_cluster(found, only(found), END)
     assert freed is not None
     assert len(freed) == 40
+    assert number not in {family.convicted for family in groups.values()}
     after = restarted(found) if restart else found
     assert not any(town.run(after, again(LOG, END)))
     assert len(after.clusters) == 0
@@ -179,8 +184,13 @@ def test_exchanges_from_before_a_grant_are_left_out_when_a_group_is_weighed() ->
 def test_a_grant_lets_a_linked_account_go_and_ends_without_a_trace(found: Recognition) -> None:
     """While it holds nothing is held; when it is over the account is what its traffic makes it."""
     key = town.account("campaign 7").key
+    spoken = found.pardons.spoken
     assert mercy.release(found, f"account:{key}") == 1
     assert mercy.release(found, f"account:{key}") == 0
+    assert found.pardons.spoken == spoken + 1, "what is being weighed meanwhile does not count"
+    known = found.accounts.find(key)
+    assert known is not None
+    assert (known.cluster, known.bearing, known.hops, known.first_bearing_at) == (0, 0, 0, 0.0)
     one = town.exchange(town.account("campaign 7"), "template a", "template b", "template c", marked=True)
     assert found.look(one, END + 1, granted=True) is None
     assert found.look(one, END + 2) is not None
@@ -202,8 +212,12 @@ def test_an_erased_account_is_nowhere(found: Recognition) -> None:
     """Not in the table, the cluster's count, or the state; its exchanges count for nobody."""
     key = town.account("campaign 7").key
     before = next(iter(found.clusters)).linked
+    known = found.accounts.find(key)
+    assert known is not None
+    next(iter(found.clusters)).bystanders.add(known.number)
     assert mercy.erase(found, key)
     assert not mercy.erase(found, key)
+    assert next(iter(found.clusters)).bystanders == set()
     assert next(iter(found.clusters)).linked == before - 1
     state = orjson.dumps([list(keeping.findings(found)), list(keeping.verdicts(found))])
     assert key.encode() not in state
@@ -230,3 +244,31 @@ def test_accounts_of_one_cluster_share_a_pardon(found: Recognition) -> None:
     (pardon,) = found.pardons
     assert pardon.accounts == 40
     assert pardon.signals == {"queue": "coordination", "night": "rhythm"}
+
+
+# -- whom one holds for ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settled", "cleared", "holds"),
+    [(0, range(3), True), (0, range(2), False), (5, range(5, 7), True), (6, range(3), True), (5, range(5), False)],
+    ids=["three of ten", "two of ten", "two of five fresh", "most are settled", "half are settled"],
+)
+def test_a_pardon_holds_for_three_tenths_of_those_that_count(settled: int, cleared: range, holds: bool) -> None:
+    """The accounts without a life of their own; all, where those are fewer than half."""
+    held = Pardons()
+    members = [Known(number, f"{number:032x}", town.T0) for number in range(1, 11)]
+    for known in members[:settled]:
+        known.born = town.T0 - 90 * 86_400.0
+    made = held.pardon("c1", {"queue": "coordination"}, (), [members[place] for place in cleared], town.T0)
+
+    assert held.over(7, members, town.T0) == ({"coordination"} if holds else frozenset(), {made.number})
+
+
+def test_a_new_pardon_never_takes_the_number_of_one_that_was_kept() -> None:
+    """In whatever order they come back from the disk."""
+    held = Pardons()
+    for number in (7, 3):
+        held.add(pardons.Pardon(number, f"c{number}", town.T0, {}, 1))
+
+    assert held.pardon("new", {}, (), (), town.T0).number == 8
