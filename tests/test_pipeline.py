@@ -131,6 +131,27 @@ def test_observe_enforces_nothing_and_the_edge_forwards() -> None:
     assert answer.status == 403
 
 
+def test_what_observe_lets_through_is_counted() -> None:
+    """A rule would have refused it, but the app has answered: the account's limit knows of it."""
+    core = guard()
+    core.set_mode("observe", 0.0, 0.0)
+
+    assert actions(core, account(country="XX"), 3) == ["refuse"] * 3
+    assert actions(core, account(), 1) == ["limit"]
+
+
+def test_a_running_stream_is_cut_by_a_block_that_is_enforced_and_by_nothing_else() -> None:
+    core = guard()
+    receipt = core.decide(chat(core, account()), 0.0)
+    assert core.cut(receipt, 1.0) is None
+    core.block("account:alice", "scraping", 0.0, 1.0)
+    cut = core.cut(receipt, 2.0)
+    assert cut is not None
+    assert (cut.status, cut.reasons, cut.reference) == (403, ("block",), receipt.decision.reference)
+    core.set_mode("observe", 0.0, 3.0)
+    assert core.cut(receipt, 4.0) is None
+
+
 def test_a_swap_keeps_what_was_used() -> None:
     """Another policy with a higher limit gives the difference, not a fresh budget; a lower one refuses at once."""
     core = guard()
@@ -310,7 +331,18 @@ def test_accounts_of_standing_and_under_a_grant_stand_outside_the_pool() -> None
     ]
 
     assert core.decide(chat(core, old), 4e6).decision.action == "allow"
-    assert core.decide(chat(core, account("granted")), 4e6).decision.action == "allow"
+    decision = core.decide(chat(core, account("granted")), 4e6).decision
+    assert (decision.action, decision.grant) == ("allow", f"account:{account('granted').key}")
+
+
+def test_only_what_passes_is_taken_from_the_pool() -> None:
+    """Neither what a grant lets pass nor what the account's own limit refuses."""
+    core = pooled(4.0)
+    core.grant(Grant("account:granted", "an evaluation"), 0.0)
+    assert actions(core, account("granted"), 3) == ["allow"] * 3
+    assert actions(core, account(), 10) == ["allow"] * 3 + ["limit"] * 7
+
+    assert [*actions(core, account("bob"), 1), *actions(core, account("carol"), 1)] == ["allow", "limit"]
 
 
 @pytest.mark.parametrize(("mode", "shadow"), [("shadow", (("pool", "limit"),)), ("off", ())])
@@ -331,6 +363,7 @@ def test_in_observe_the_pool_is_told_as_what_would_have_been_done() -> None:
     found = [core.decide(chat(core, account(name)), 0.0).decision for name in ("a", "b")]
 
     assert [(decision.action, decision.enforced) for decision in found] == [("allow", False), ("limit", False)]
+    assert core.recognition.ceilings._joint.taken(0, 0) == 2, "both have passed"
 
 
 def test_a_limit_called_pool_is_still_a_limit() -> None:
