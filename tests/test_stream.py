@@ -153,6 +153,25 @@ def test_an_answer_beyond_the_bound_is_charged_by_its_bytes() -> None:
     assert meter.usage(200, True, 0).output_tokens == 100_000
 
 
+def test_an_answer_in_one_piece_beyond_the_bound_is_not_read_either() -> None:
+    """Though it is smaller than a batch: what it reports is not believed."""
+    body = json.dumps(ANSWER | {"padding": "x" * 2_000, "usage": {"completion_tokens": 1}}).encode()
+    meter = AnswerMeter(OpenAIChat(), b"application/json", max_json_bytes=1_000)
+    meter.feed(body)
+
+    assert meter.usage(200, True, 0).output_tokens == -(-len(body) // 4)
+
+
+def test_what_was_unpacked_of_an_answer_before_it_broke_counts() -> None:
+    """Nearly all of it was sound; then something stands behind its end."""
+    packed = gzip.compress(b'{"a":"' + random.Random(1).randbytes(60_000).hex().encode() + b'"}', mtime=0)
+    sound, last = packed[:-1_000], packed[-1_000:] + b"more"
+    assert len(sound) > BATCH_BYTES
+    unpacked = len(zlib.decompressobj(31).decompress(sound))
+
+    assert meter_of([sound, last], b"application/json", b"gzip").usage(200, True, 0).output_tokens >= unpacked // 4
+
+
 def test_an_error_of_the_app_costs_no_output() -> None:
     """An error's own words are not the model's; text that was generated before it is."""
 

@@ -64,6 +64,15 @@ def test_the_members_of_a_cluster_share_one_limit() -> None:
     assert desk.take(exchange(13), of(None)).admitted
 
 
+def test_of_two_windows_without_room_the_longer_wait_is_told() -> None:
+    """Who comes back when the shorter one has room is refused again."""
+    desk = Desk(limit(requests=(Window(2, 60.0), Window(2, 86_400.0))))
+    for n in range(2):
+        assert desk.take(exchange(n), of("c1")).admitted
+
+    assert desk.take(exchange(3), of("c1")).retry_after_s > 40_000
+
+
 def test_mergers_and_splits_reset_nothing() -> None:
     """The older cluster has what both used; who leaves takes its own."""
     desk = Desk(limit(requests=each(10)))
