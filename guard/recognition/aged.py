@@ -183,5 +183,6 @@ class Aged:
                 del self._linked[number]
             elif owner == cluster.number and found.said(number) < LEAVE_NATS:
                 known.leave()
+                cluster.linked -= 1
                 del self._linked[number]
         self._linked |= {known.number: cluster.number for known in members}

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Accounts, Known
-from guard.recognition.clusters import USUALLY, Clusters
+from guard.recognition.clusters import USUALLY, Cluster, Clusters
 from guard.recognition.groups import Observed, sampling
 from guard.recognition.peeling import outsiders
 from guard.recognition.seasoned import of_it
@@ -196,7 +196,7 @@ class Cohorts:
         # Without a trait nobody is more than suspect.
         cluster.hear(verdict._replace(band=2))
         cluster.held_until = now + HOLDS_S
-        self._release(cluster.number, core, {known.number for known in members})
+        self._release(cluster, core, {known.number for known in members})
         for known in members:
             if known.cluster == 0:
                 known.cluster = cluster.number
@@ -207,12 +207,13 @@ class Cohorts:
                     known.first_bearing_at = first[known.number]
                 known.bearing = max(known.bearing, counts[known.number])
 
-    def _release(self, number: int, core: Core, members: Set[int]) -> None:
+    def _release(self, cluster: Cluster, core: Core, members: Set[int]) -> None:
         """Who turns out not to fit, now that more is known of him, is free."""
         for other in [other for other in self._each if other not in members]:
             known = self._accounts.number(other)
-            if known is not None and known.cluster == number and core.fit.get(other, 0.0) < LEAVE_NATS:
+            if known is not None and known.cluster == cluster.number and core.fit.get(other, 0.0) < LEAVE_NATS:
                 known.leave()
+                cluster.linked -= 1
 
     def _weighable(self, number: int) -> Known | None:
         known = self._accounts.number(number)

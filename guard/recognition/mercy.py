@@ -75,5 +75,4 @@ def _let_go(recognition: Recognition, known: Known) -> None:
     cluster = recognition.clusters.number(known.cluster)
     if cluster is not None:
         cluster.linked -= 1
-    known.cluster = known.bearing = known.hops = 0
-    known.first_bearing_at = 0.0
+    known.leave()

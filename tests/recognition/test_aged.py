@@ -195,11 +195,13 @@ def test_whoever_turns_out_not_to_keep_the_clock_is_let_go() -> None:
     for known in (wrong, others):
         known.cluster, known.hops, known.bearing, known.client = cluster.number, HELD, 4, CLIENT
     town.aged._linked[wrong.number] = cluster.number
+    before = cluster.linked = cluster.linked + 2
 
     town.look(T0 + 2 * DAY)
 
     assert (wrong.cluster, wrong.hops, wrong.bearing, wrong.client) == (0, 0, 0, 0)
     assert others.cluster == cluster.number
+    assert cluster.linked == before - 1
     assert linked(pool) >= 0.75 * len(pool)
     assert wrong.number not in town.aged._linked
 
