@@ -55,14 +55,14 @@ IN_TIME_NATS = 1.0
 LINK_NATS = 9.2
 """What they and its content must say together: ten thousand to one, where some thousand owners are compared each time."""
 LEAVE_NATS = -1.0
-"""What is said by clock, or by content, of whoever is let go."""
+"""Below, it is let go again."""
 _LINK_EXCHANGES = 4
 _WEIGHED = 2_048
 _SLICE = 1_024
 
 
 class Found(NamedTuple):
-    """A queue: by how many nats everybody fits it better than owners, who lives otherwise, what its clock says of each (``in_time.py``),
+    """A queue: by how many nats everybody fits it better than owners, its clock included; who lives otherwise; what its clock says of each;
     and what those who fit it began."""
 
     fit: Mapping[int, float]
@@ -70,10 +70,6 @@ class Found(NamedTuple):
     clock: Mapping[int, float]
     begun: Mapping[int, Sequence[Observed]]
     verdict: Verdict
-
-    def said(self, number: int) -> float:
-        """The least that speaks for an account, or the most that speaks against it: nats."""
-        return min(self.fit.get(number, 0.0), self.clock.get(number, 0.0))
 
 
 class Aged:
@@ -159,7 +155,7 @@ class Aged:
                     begun.setdefault(events[place].number, []).append(events[place])
                     if count % _SLICE == 0:
                         yield
-                self._book(Found(core.fit, apart, clock, begun, verdict), scene)
+                self._book(Found(core.told_by_clock(clock).fit, apart, clock, begun, verdict), scene)
 
     def _book(self, found: Found, scene: Scene) -> None:
         # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
@@ -168,8 +164,8 @@ class Aged:
             for number, theirs in found.begun.items()
             if len(theirs) >= _LINK_EXCHANGES
             and number not in found.apart
-            and (kept := found.clock.get(number, 0.0)) >= IN_TIME_NATS
-            and found.fit[number] + kept >= LINK_NATS
+            and found.clock.get(number, 0.0) >= IN_TIME_NATS
+            and found.fit[number] >= LINK_NATS
             and (known := scene.weighable(number)) is not None
             and could_be(known, self._clusters)
             and of_it(known, len(theirs) >= USUALLY * known.count, scene.now, aged=True)
@@ -181,7 +177,7 @@ class Aged:
             known = scene.weighable(number)
             if known is None or known.cluster != owner:
                 del self._linked[number]
-            elif owner == cluster.number and found.said(number) < LEAVE_NATS:
+            elif owner == cluster.number and found.fit.get(number, 0.0) < LEAVE_NATS:
                 known.leave()
                 cluster.linked -= 1
                 del self._linked[number]

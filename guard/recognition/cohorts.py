@@ -5,7 +5,8 @@ mean of the same deck of cards, while owners have subjects of their own. So of t
 without standing (their gists, ``sketch.py``) a *core* is sought, from each of sixteen directions: a mixture of one queue (accounts
 whose means lie round one centre, the nearer the more they asked) and of owners (whose means lie as far from the middle of all as
 means usually do), fitted by expectation and maximisation (Dempster, Laird, Rubin 1977). What fits the queue better is the core; who
-doesn't is peeled off.
+doesn't is peeled off. Where the core runs by one clock, whoever does not keep it is peeled off as well: people of average interests
+fit the centre, too, where a campaign asks what everybody asks.
 
 The core is then weighed like any group, but for the signals that it was chosen by (content, youth, standing). It is convicted by how
 its exchanges came about, so by at least two kinds of evidence (``verdicts.seasoned_nats``). Its members are contained by membership
@@ -22,7 +23,7 @@ Cost: 2 µs an exchange; some 100 ms a weighing, in slices of about a millisecon
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from math import log
 from typing import NamedTuple
 
@@ -33,9 +34,10 @@ from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Accounts, Known
 from guard.recognition.clusters import USUALLY, Cluster, Clusters
 from guard.recognition.groups import Observed, sampling
+from guard.recognition.in_time import in_time
 from guard.recognition.peeling import outsiders
 from guard.recognition.seasoned import of_it
-from guard.recognition.verdicts import Verdict, Weighing, wide_enough
+from guard.recognition.verdicts import AGREES_NATS, Verdict, Weighing, wide_enough
 from guard.samples import GIST, Baseline
 
 KEPT = 8_192
@@ -94,6 +96,15 @@ class Core(NamedTuple):
         }
         latest = {event.number: event.model for event in events}
         fit = {number: fit + nats.get(latest.get(number, 0), 0.0) for number, fit in self.fit.items()}
+        return Core(self.members, fit)
+
+    def told_by_clock(self, clock: Mapping[int, float]) -> Core:
+        """The same where it counts, too, what the core's clock says of each (``in_time.py``). Whom it speaks against is none of it, whatever
+        he asks."""
+        fit = {
+            number: (fit if clock.get(number, 0.0) >= 0.0 else min(fit, 0.0)) + clock.get(number, 0.0)
+            for number, fit in self.fit.items()
+        }
         return Core(self.members, fit)
 
 
@@ -174,7 +185,13 @@ class Cohorts:
             if verdict.band >= 2:
                 apart = outsiders(own, 0)
                 yield
-                self._convict(core.told_by_model(own, events), own, apart, verdict, now)
+                core = core.told_by_model(own, events)
+                if any(one.signal == "shared_clock" and one.nats >= AGREES_NATS for one in verdict.evidence):
+                    yield
+                    core = core.told_by_clock(
+                        in_time(np.array([event.at for event in own]), np.array([event.number for event in own]))
+                    )
+                self._convict(core, own, apart, verdict, now)
                 self.due_at = self.seen + FOUND_AGAIN
 
     def _convict(self, core: Core, events: Sequence[Observed], apart: Set[int], verdict: Verdict, now: float) -> None:
