@@ -21,6 +21,16 @@ _ALL_FACTS = ["created", "tier", "verified", "country", "payment", "signup", "or
 _PEOPLE = ["chatbot_arena_users", "oasst_prompters"]
 _HOMES = {"network": "residential", "client": "diverse", "scheduler": "random"}
 _NO_INJECTION = {"injected": None}
+_FREE = {
+    "sources": ["glaive_toolcall_en", "gpteacher_codegen", "gpteacher_roleplay", "gpteacher_toolformer"],
+    "accounts": 200,
+    "exchanges": 14000,
+    **_HOMES,
+    **_NO_INJECTION,
+}
+_OLD = {"age_days": [200, 900], "verified": 0.9}
+_YOUNG = {"age_days": [0, 20], "verified": 0.1}
+_STATED = {"account_facts": _ALL_FACTS}
 
 
 class Variant(NamedTuple):
@@ -75,6 +85,21 @@ VARIANTS: Mapping[str, Variant] = {
     ),
     "play_data": Variant(
         "injected", "role play only, no injected text", {"sources": ["gpteacher_roleplay"], **_NO_INJECTION}
+    ),
+    # no text of its own at all
+    "free": Variant("injected", "no template, fresh accounts", {**_FREE, **_YOUNG}, _STATED),
+    "free_aged": Variant("injected", "no template, accounts that are old and verified", {**_FREE, **_OLD}, _STATED),
+    "free_covered": Variant(
+        "injected",
+        "the same, half of it ordinary traffic",
+        {**_FREE, **_OLD, "cover": 0.5, "cover_sources": _PEOPLE},
+        _STATED,
+    ),
+    "free_common": Variant(
+        "injected",
+        "no template, what everybody asks, fresh accounts",
+        {**_FREE, **_YOUNG, "sources": ["chatbot_arena_users"]},
+        _STATED,
     ),
     "reworded": Variant(
         "hydra",
