@@ -31,7 +31,7 @@ from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Known
 from guard.recognition.clusters import USUALLY, Clusters
 from guard.recognition.cohorts import CHOSEN_BY, DIRECTIONS, SAME_CORE, fitting, means_of
-from guard.recognition.crowds import book, could_be
+from guard.recognition.crowds import book, could_be, forgiven
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed, sampling
 from guard.recognition.in_time import in_time
@@ -159,7 +159,7 @@ class Aged:
 
     def _book(self, found: Found, scene: Scene) -> None:
         # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
-        members = [
+        crowd = [
             known
             for number, theirs in found.begun.items()
             if len(theirs) >= _LINK_EXCHANGES
@@ -167,10 +167,14 @@ class Aged:
             and found.clock.get(number, 0.0) >= IN_TIME_NATS
             and found.fit[number] >= LINK_NATS
             and (known := scene.weighable(number)) is not None
-            and could_be(known, self._clusters)
-            and of_it(known, len(theirs) >= USUALLY * known.count, scene.now, aged=True)
         ]
-        if len(members) < FEWEST:
+        members = [
+            known
+            for known in crowd
+            if could_be(known, self._clusters)
+            and of_it(known, len(found.begun[known.number]) >= USUALLY * known.count, scene.now, aged=True)
+        ]
+        if len(members) < FEWEST or forgiven(crowd):
             return
         cluster = book(self._clusters, members, found.begun, found.verdict, scene.now)
         for number, owner in list(self._linked.items()):

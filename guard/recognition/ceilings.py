@@ -9,9 +9,10 @@ day pass any ceiling; only the pool stops them. Near the end the light accounts 
 
 Allowance of a ceiling: three times the median of the trait's last seven *days* (a median hour of what sleeps at night is 0): half
 of that at once and half over a day, so never more than all of it in a day; at least ``LEAST`` at once and an hour. That least
-holds at any age: a lower one would bind only who doesn't simply change his template. Days on which guard watched and the
-trait did not come count as 0, so nobody triples himself from day to day. What was there when guard had learned what is
-usual counts as having been there the day before; so does nothing that comes later.
+holds at any age: a lower one would bind only who doesn't simply change his template. Whose conduct plainly speaks for owners who
+live ``apart`` (a prompt that goes round among newcomers) are allowed ``APART`` times that, no more: people can be imitated. Days on
+which guard watched and the trait did not come count as 0, so nobody triples himself from day to day. What was there when guard had
+learned what is usual counts as having been there the day before; so does nothing that comes later.
 
 Allowance of the pool: three times the median hour of the last week, from a week of history on, at least ``POOL_LEAST``; all of
 it may be used at once, and it comes back within an hour.
@@ -27,7 +28,7 @@ Days begin when the first exchange came. One thread: ``over`` on the hot path, e
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, Literal, NamedTuple
 
@@ -37,6 +38,7 @@ from guard.recognition.unrowed import Unrowed
 
 SPAN = 20
 LEAST = 200.0
+APART = 4.0
 POOL_LEAST = 600.0
 TIMES = 3.0
 COMMON = 0.05
@@ -91,6 +93,8 @@ class Ceilings:
         self._usual: frozenset[int] = frozenset()
         self._since = self._day_due = self._hour_due = inf
         self._unmet = 0
+        self.apart: Callable[[int], bool] = lambda _: False
+        """Whether the accounts that show a trait are known to live apart."""
         self.allowed: set[int] | None = None
         """The traits whose allowance was worked out, where somebody keeps count of them."""
 
@@ -252,8 +256,8 @@ class Ceilings:
             joint.allow(row, inf, LEAST / _HOUR_S, now)
             return
         day = max(joint.median(row, joint.day - self._first_day), share * max(joint.taken(ALL, 0), joint.taken(ALL, 1)))
-        half = TIMES / 2.0 * day
-        joint.allow(row, max(LEAST, half), max(LEAST / _HOUR_S, half / _DAY_S), now)
+        half, least = TIMES / 2.0 * day, APART * LEAST if self.apart(value) else LEAST
+        joint.allow(row, max(least, half), max(least / _HOUR_S, half / _DAY_S), now)
 
     def _allow_pool(self, now: float) -> None:
         if self._learned and len(self._hours) >= _WEEK_HOURS:

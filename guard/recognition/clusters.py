@@ -252,7 +252,7 @@ class Clusters:
         """Whether the family is a cluster's trait, by its latest exchanges; books what comes of it.
 
         A newcomer speaks neither for nor against: what it is will show. Only where chance may have made the family the cluster's, and
-        it was not itself found to be one queue, a newcomer is one of the others.
+        it was not itself found to be one queue, a newcomer is one of the others; nearly pure and found to be one queue, it is no chance.
         """
         tally, sent, accounts = Counter[int](), Counter[int](), Counter[int]()
         before = self.traits.get(family.value, 0)
@@ -275,18 +275,17 @@ class Clusters:
             other_accounts = accounts.total() - accounts[owner] - accounts[_NEWCOMER]
             share = min(count / (count + others), accounts[owner] / (accounts[owner] + other_accounts))
             taken, seen = cluster.taken, self.seen - cluster.begun
+            rate = family.count / max(1, taken, sent[owner])
+            proven = family.convicted == owner and share >= PROVEN
             if (
                 accounts[owner] >= min(FEWEST_ACCOUNTS, cluster.linked)
                 and share >= least_share(taken, seen, kept=before == owner)
-                and telling(family.count / max(1, taken, sent[owner]), count, others + strange, taken, seen)
+                and (proven or telling(rate, count, others + strange, taken, seen))
                 and not self.public(family, now)
             ):
                 self.traits[family.value] = owner
                 cluster.firsts.update(family.firsts)
-                if family.convicted == owner and share >= PROVEN:
-                    self.proven.add(family.value)
-                else:
-                    self.proven.discard(family.value)
+                (self.proven.add if proven else self.proven.discard)(family.value)
                 return True
         if before:
             del self.traits[family.value]

@@ -6,6 +6,7 @@ are: by the client that each came by last, until a day after the crowd was last 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from guard.recognition.cohorts import HOLDS_S
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed
 from guard.recognition.joining import HELD
+from guard.recognition.pardons import SAME
 from guard.recognition.verdicts import Verdict
 
 
@@ -41,6 +43,13 @@ def could_be(known: Known, clusters: Clusters) -> bool:
         return False
     cluster = clusters.number(known.cluster) if known.cluster else None
     return cluster is None or cluster.held_until > 0.0
+
+
+def forgiven(crowd: Sequence[Known]) -> bool:
+    """Whether so many of a crowd's accounts are under one pardon that it is: what the operator has taken back is no new finding where
+    some of them were not known then."""
+    under = Counter(known.cleared for known in crowd if known.cleared)
+    return max(under.values(), default=0) >= max(1.0, SAME * len(crowd))
 
 
 def book(

@@ -129,6 +129,11 @@ class Families:
         """The family of a trait; None: too few accounts have shown it."""
         return self._held.get(value)
 
+    def apart(self, value: int) -> bool:
+        """Whether the accounts that show a trait are known to live apart, each for itself."""
+        family = self._held.get(value)
+        return family is not None and family.group is not None and family.group.apart
+
     def clear(self) -> None:
         """Forgets all families; what the gate has counted stays."""
         self._held.clear()

@@ -58,7 +58,7 @@ class Observed(NamedTuple):
 class Group:
     """The latest exchanges of one family, and what was last made of them."""
 
-    __slots__ = ("below", "deep", "due", "events", "few", "seasoned", "seen", "weight")
+    __slots__ = ("apart", "below", "deep", "due", "events", "few", "seasoned", "seen", "weight")
 
     def __init__(self, events: list[Observed]) -> None:
         self.events = events
@@ -75,6 +75,8 @@ class Group:
         """Whether it had enough in all for one that counts accounts of standing (``seasoned.py``)."""
         self.weight = 0.0
         """Its log-odds when it was last weighed."""
+        self.apart = False
+        """Whether its conduct plainly spoke for independent owners then (``verdicts.lives_apart``)."""
 
     def add(self, observed: Observed) -> bool:
         """Takes one in; whether it is time to weigh the group again."""

@@ -37,12 +37,11 @@ from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
 from guard.recognition.seasoned import FEWEST_EVENTS as FEWEST_SEASONED
 from guard.recognition.seasoned import FOUNDED_BY, mostly, of_one_queue
-from guard.recognition.verdicts import Verdict, Weighing, wide_enough
+from guard.recognition.verdicts import Verdict, Weighing, lives_apart, wide_enough
 from guard.samples import Baseline, Sample
 
 BASELINE_S = 3600.0
-FEWEST_EVENTS = 16
-FEWEST_ACCOUNTS = 5
+FEWEST_EVENTS, FEWEST_ACCOUNTS = 16, 5
 TWINS = 12
 """So many latest exchanges at the same moments make two groups of one size the same."""
 JUDGED_S = 3600.0
@@ -79,6 +78,7 @@ class Recognition:
         self.accounts = Accounts(max_accounts)
         self.clusters, self.ceilings = clusters(self.accounts), Ceilings(max_accounts)
         self._families, self._usual = Families(_MOST_FAMILIES), Usual()
+        self.ceilings.apart = self._families.apart
         self._baseline: Baseline | None = None
         self._baseline_due = 0.0
         self.pardons, self.ring = Pardons(), Ring()
@@ -243,7 +243,8 @@ class Recognition:
         same = (len(group.events), *[event.at for event in group.events[-TWINS:]])
         twin = self._weighed.get(same)
         if twin is not None and not self.pardons and twin.group is not None:
-            group.weight, family.convicted, family.whole = twin.group.weight, twin.convicted, twin.whole
+            group.weight, group.apart = twin.group.weight, twin.group.apart
+            family.convicted, family.whole = twin.convicted, twin.whole
             self._candidates.mark(group, few=twin.group.few, seasoned=twin.group.seasoned)
             return
         self._weighed[same] = family
@@ -296,7 +297,7 @@ class Recognition:
             return
         if self.observer is not None:
             self.observer(family, taken, verdict)
-        group.weight = weight
+        group.weight, group.apart = weight, lives_apart(verdict.evidence)
         if verdict.agreed or (verdict.band < 2 and (near or verdict.nats > _TELLING_NATS)):
             # Also where it is found: what was weighed is a sample of a wide pool, and the others are linked as they are seen.
             group.look_again()
@@ -328,8 +329,7 @@ class Recognition:
         yield from self._judge_slices(found)
 
     def _scene(self, now: float) -> Generator[None, None, Scene]:
-        baseline = yield from self._usual_by(now)
-        return Scene(self.accounts, self._weighable, self._weighing, baseline, now)
+        return Scene(self.accounts, self._weighable, self._weighing, (yield from self._usual_by(now)), now)
 
     def _usual_by(self, now: float) -> Generator[None, None, Baseline]:
         """What is usual, worked out anew every hour."""

@@ -43,6 +43,7 @@ WHO = frozenset({"standing", "lifecycle"})
 """Kinds that lie in who they are."""
 AGREES_NATS = 1.0
 """From which on a costly signal agrees with the others of its kind."""
+APART_NATS = 4.6
 AGREED_NATS = 2.3
 """What load, cards and hours that agree say beyond what each may by itself. Each is capped for the sake of honest groups that look
 like a queue in it: set exercises, tools that make all text alike, servers that run round the clock. Hardly any is all of them."""
@@ -222,6 +223,11 @@ def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: 
         return -inf
     kept = [max(-caps[kind], min(caps[kind], total)) for kind, total in others.items()]
     return min(2.0 * caps[strongest], sums[strongest]) + sum(kept)
+
+
+def lives_apart(evidence: Sequence[Evidence]) -> bool:
+    """Whether a group's conduct (loads, subjects, hours) plainly speaks for owners who live apart: a hundred to one."""
+    return sum([one.nats for one in evidence if one.group in CONDUCT]) <= -APART_NATS
 
 
 def one_owners(sums: Mapping[str, float], caps: Mapping[str, float]) -> bool:

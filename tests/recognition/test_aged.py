@@ -170,6 +170,22 @@ def test_the_operators_word_holds(how: str) -> None:
     assert linked(pool) == 0
 
 
+def test_what_the_operator_has_taken_back_is_no_new_finding() -> None:
+    """Some of the crowd were not known when it was pardoned; a fifth of it under a pardon is another matter."""
+    town, other = Town(), Town()
+    pool, others = town.queue(), other.queue()
+    town.owners()
+    other.owners()
+    for known in (*pool[:40], *others[:12]):
+        known.cleared = 3
+
+    town.play()
+    other.play()
+
+    assert linked(pool) == 0
+    assert linked(others[12:]) >= 40
+
+
 def test_who_was_found_by_text_is_not_looked_for() -> None:
     """What it shows says more than what it is."""
     town = Town()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from guard.recognition.ceilings import LEAST, POOL_LEAST, Ceilings, Over
+from guard.recognition.ceilings import APART, LEAST, POOL_LEAST, Ceilings, Over
 
 HOUR, DAY = 3_600.0, 86_400.0
 START = 1_700_000_000.0
@@ -105,6 +105,21 @@ def test_a_burst_of_fresh_accounts_is_held_to_its_ceiling(learned: tuple[Ceiling
     reasons = {over.reason for _, over in played if over is not None}
     assert reasons == {"ceiling"}
     assert all(45.0 <= over.wait_s <= 60.0 for _, over in played if over is not None)
+
+
+def test_newcomers_who_are_known_to_live_apart_are_allowed_more_but_not_anything(
+    learned: tuple[Ceilings, float],
+) -> None:
+    """Four times the least for as long as that is so, and what was used before stays used; people can be imitated."""
+    ceilings, now = learned
+    apart = set(TEMPLATE)
+    ceilings.apart = apart.__contains__
+    through = passed(run(ceilings, spread(random.Random(2), now, 6.0, range(1, 101), 60, TEMPLATE)))
+    assert 6 * APART * LEAST <= len(through) <= (6 + 1) * APART * LEAST + 100
+
+    apart.clear()
+    later = passed(run(ceilings, spread(random.Random(3), now + 6 * HOUR, 6.0, range(101, 201), 60, TEMPLATE)))
+    assert len(later) <= 6 * LEAST + APART * LEAST + 300
 
 
 def test_ten_traits_of_one_template_count_once(learned: tuple[Ceilings, float]) -> None:

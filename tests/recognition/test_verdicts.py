@@ -17,6 +17,7 @@ from guard.recognition.verdicts import (
     Weighing,
     agrees,
     ended,
+    lives_apart,
     owners,
     prior,
     wide_enough,
@@ -176,3 +177,21 @@ def members(count: int) -> list[Known]:
 
 def seen(at: float, who: Known, network: int) -> Observed:
     return Observed(at, who.number, b"", 1, b"", 0.0, 1, 1, 1, network, 0)
+
+
+@pytest.mark.parametrize(
+    ("load", "hours", "apart"),
+    [
+        (-2.3, -2.3, True),
+        (-6.0, 1.0, True),
+        (-6.0, 2.0, False),
+        (-2.0, -2.0, False),
+        (3.0, -6.0, False),
+        (0.0, 0.0, False),
+    ],
+)
+def test_accounts_live_apart_where_their_conduct_says_so(load: float, hours: float, apart: bool) -> None:
+    """All of it together, a hundred to one; what else is said of them doesn't count."""
+    found = verdict(Says("coordination", load), Says("rhythm", hours), Says("infrastructure", -6.0))
+
+    assert lives_apart(found.evidence) is apart
