@@ -72,6 +72,10 @@ class Watched(Clusters):
         self.touched.update([known.number for known in freed])
         return freed, traits
 
+    def let_go(self, known: Known) -> None:
+        self.touched.add(known.number)
+        super().let_go(known)
+
     def _merge(self, younger: Cluster, older: Cluster) -> None:
         self.changed.update((younger.number, older.number))
         self.touched.update([known.number for known in self._accounts if known.cluster == younger.number])

@@ -81,8 +81,8 @@ class Aged:
         self._clusters = clusters
         self._events: deque[Observed] = deque()
         self._each: dict[int, int] = {}
-        self._linked: dict[int, int] = {}
-        """Account → the cluster that it was linked to here, by number."""
+        self._linked: set[int] = set()
+        """Accounts that were linked here, by number."""
         self._seen, self._due_at = 0, FEWEST_BEGUN
 
     def clear(self) -> None:
@@ -177,12 +177,10 @@ class Aged:
         if len(members) < FEWEST or forgiven(crowd):
             return
         cluster = book(self._clusters, members, found.begun, found.verdict, scene.now)
-        for number, owner in list(self._linked.items()):
+        for number in list(self._linked):
             known = scene.weighable(number)
-            if known is None or known.cluster != owner:
-                del self._linked[number]
-            elif owner == cluster.number and found.fit.get(number, 0.0) < LEAVE_NATS:
-                known.leave()
-                cluster.linked -= 1
-                del self._linked[number]
-        self._linked |= {known.number: cluster.number for known in members}
+            if known is not None and known.cluster == cluster.number and found.fit.get(number, 0.0) < LEAVE_NATS:
+                self._clusters.let_go(known)
+            if known is None or known.cluster == 0:
+                self._linked.discard(number)
+        self._linked.update([known.number for known in members])

@@ -22,9 +22,7 @@ from guard.types import Evidence, Usage
 
 PROVEN = 0.98
 """The share at which a family that was itself found to be one queue speaks for itself alone."""
-FEWEST_EXCHANGES = 8
-FEWEST_ACCOUNTS = 4
-MEMBER_AT = 2
+FEWEST_EXCHANGES, FEWEST_ACCOUNTS, MEMBER_AT = 8, 4, 2
 USUALLY = 0.1
 """The share of an account's exchanges that carry a cluster's traits where it is the cluster's."""
 HALF_LIFE_S = 7 * 86400.0
@@ -37,8 +35,7 @@ SAME = 0.3
 SHARED = 0.2
 """The share of a queue's exchanges that a second cluster must have, of the first one's, for both to be one."""
 NEWCOMER_EXCHANGES = 5
-_LATEST = 256
-_NEWCOMER = -1
+_LATEST, _NEWCOMER = 256, -1
 FEWEST_SETTLED = 3
 PUBLIC = 0.25
 """The share of settled accounts among a family's first that makes it a public one."""
@@ -74,8 +71,7 @@ class Cluster:
         self.number = number
         self.name = name
         self.since = self.last_at = now
-        self.nats = 0.0
-        self.score = 0.0
+        self.nats = self.score = 0.0
         self.evidence: tuple[Evidence, ...] = ()
         self.bystanders: set[int] = set()
         self.firsts: set[int] = set()
@@ -168,8 +164,7 @@ class Clusters:
 
     def release(self, cluster: Cluster) -> tuple[list[Known], list[int]]:
         """Ends a cluster: the accounts that were linked to it, and the traits that were its own. O(accounts)."""
-        del self._held[cluster.number]
-        self.names = {name: number for name, number in self.names.items() if number != cluster.number}
+        self.drop(cluster.number)
         freed = [known for known in self._accounts if known.cluster == cluster.number]
         for known in freed:
             known.leave()
@@ -178,6 +173,13 @@ class Clusters:
             del self.traits[value]
             self.proven.discard(value)
         return freed, values
+
+    def let_go(self, known: Known) -> None:
+        """Ends that an account is linked to a cluster, if it is."""
+        cluster = self._held.get(known.cluster)
+        if cluster is not None:
+            cluster.linked -= 1
+        known.leave()
 
     def drop(self, number: int) -> None:
         """Ends a cluster and nothing else: its accounts and traits are told to be whose they are now."""

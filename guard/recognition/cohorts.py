@@ -229,8 +229,7 @@ class Cohorts:
         for other in [other for other in self._each if other not in members]:
             known = self._accounts.number(other)
             if known is not None and known.cluster == cluster.number and core.fit.get(other, 0.0) < LEAVE_NATS:
-                known.leave()
-                cluster.linked -= 1
+                self._clusters.let_go(known)
 
     def _weighable(self, number: int) -> Known | None:
         known = self._accounts.number(number)

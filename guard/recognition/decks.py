@@ -31,7 +31,7 @@ from guard.likelihoods import FIRST_TURNS
 from guard.recent import Recent
 from guard.recognition.accounts import Known
 from guard.recognition.clusters import Clusters
-from guard.recognition.crowds import book, could_be
+from guard.recognition.crowds import book, could_be, forgiven
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed, sampling
 from guard.recognition.seasoned import of_it, of_one_queue
@@ -163,7 +163,7 @@ class Decks:
                 continue
             player = self._player(number, list(begun))
             if player.shared >= max(FEWEST_SHARED, SHARED * player.asked):
-                if known is not None and could_be(known, self._clusters):
+                if known is not None and (known.cleared or could_be(known, self._clusters)):
                     core[number] = player
             elif player.asked >= 2 * FEWEST_SHARED:
                 self._held -= len(self._begun.pop(number))
@@ -198,14 +198,16 @@ class Decks:
 
     def _book(self, core: Mapping[int, Player], verdict: Verdict, scene: Scene, *, aged: bool) -> None:
         # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
-        members = [
+        crowd = [
             known
             for number, player in sorted(core.items())
-            if player.shared >= max(LINKED, MOSTLY * player.asked)
-            and (known := scene.weighable(number)) is not None
-            and could_be(known, self._clusters)
-            and of_it(known, usual=True, now=scene.now, aged=aged)
+            if player.shared >= max(LINKED, MOSTLY * player.asked) and (known := scene.weighable(number)) is not None
         ]
-        if len(members) < FEWEST:
+        members = [
+            known
+            for known in crowd
+            if could_be(known, self._clusters) and of_it(known, usual=True, now=scene.now, aged=aged)
+        ]
+        if len(members) < FEWEST or forgiven(crowd):
             return
         book(self._clusters, members, {number: player.begun for number, player in core.items()}, verdict, scene.now)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from guard.recognition.accounts import Known
 from guard.recognition.recognition import Recognition
 
 
@@ -17,7 +16,7 @@ def forgive(recognition: Recognition, key: str, now: float) -> bool:
     cluster = recognition.clusters.number(known.cluster)
     if cluster is not None:
         recognition.pardons.pardon(cluster.name, cluster.heard, (), [known], now)
-    _let_go(recognition, known)
+    recognition.clusters.let_go(known)
     return True
 
 
@@ -52,7 +51,7 @@ def release(recognition: Recognition, name: str) -> int:
     linked = [known for known in meant if known.cluster]
     recognition.pardons.spoken += bool(linked)
     for known in linked:
-        _let_go(recognition, known)
+        recognition.clusters.let_go(known)
     return len(linked)
 
 
@@ -62,17 +61,10 @@ def erase(recognition: Recognition, key: str) -> bool:
     if known is None:
         return False
     recognition.pardons.spoken += 1
-    _let_go(recognition, known)
+    recognition.clusters.let_go(known)
     for cluster in recognition.clusters:
         cluster.bystanders.discard(known.number)
     recognition.ceilings.forget(known.number)
     recognition.hops.forget(known.number)
     recognition.forget(key)
     return recognition.accounts.forget(key)
-
-
-def _let_go(recognition: Recognition, known: Known) -> None:
-    cluster = recognition.clusters.number(known.cluster)
-    if cluster is not None:
-        cluster.linked -= 1
-    known.leave()

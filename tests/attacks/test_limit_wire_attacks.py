@@ -74,7 +74,7 @@ def readable(wire: Wire) -> bool:
 
 def test_a_client_that_hangs_up_pays_for_what_was_sent(served: Callable[[str], Served]) -> None:
     """Case 81: before the first byte, after one chunk, in the middle, before the usage: charged at least what was sent, and the
-    slot is back."""
+    slot is back within a second."""
     attacked = served(WIDE)
     report = {"prompt_tokens": 3, "completion_tokens": 4000}
     for at in (0, 1, 50, 100):
@@ -90,7 +90,8 @@ def test_a_client_that_hangs_up_pays_for_what_was_sent(served: Callable[[str], S
         )
         assert slots_in_use(attacked.guard) == 1
         wire.abort()
-        until(attacked, lambda: slots_in_use(attacked.guard) == 0)
+        took = until(attacked, lambda: slots_in_use(attacked.guard) == 0)
+        assert took < 1.0
         assert used(attacked.guard, "tokens", account=account) - before >= at * 40 - 1
         assert attacked.upstream.events_sent - sent == at
         assert attacked.upstream.running == 0
@@ -131,8 +132,9 @@ def test_random_hang_ups_leave_no_slot(served: Callable[[str], Served]) -> None:
             gone.abort() if dice.random() < 0.7 else gone.close()
     for wire in open_wires:
         wire.abort()
-    until(attacked, lambda: slots_in_use(attacked.guard) == 0 and attacked.upstream.running == 0)
+    took = until(attacked, lambda: slots_in_use(attacked.guard) == 0 and attacked.upstream.running == 0)
 
+    assert took < 1.0
     assert attacked.upstream.count > 50
     assert attacked.guard.installation.guard.store.counts()["leases"] == 0  # type: ignore[attr-defined]
     assert ask_once(attacked.port, key="sk").status == 200

@@ -210,7 +210,7 @@ def test_whoever_turns_out_not_to_keep_the_clock_is_let_go() -> None:
     wrong = next(mistaken)
     for known in (wrong, others):
         known.cluster, known.hops, known.bearing, known.client = cluster.number, HELD, 4, CLIENT
-    town.aged._linked[wrong.number] = cluster.number
+    town.aged._linked.add(wrong.number)
     before = cluster.linked = cluster.linked + 2
 
     town.look(T0 + 2 * DAY)

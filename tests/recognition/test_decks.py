@@ -179,6 +179,19 @@ def test_the_operators_word_holds(how: str) -> None:
     assert linked(pool) == 0
 
 
+def test_what_the_operator_has_taken_back_is_no_new_finding() -> None:
+    """Some of the crowd were not known when it was pardoned; a tenth of it under a pardon is another matter."""
+    for pardoned, found in ((40, False), (8, True)):
+        school = School()
+        pool = school.dealt()
+        for known in pool[:pardoned]:
+            known.cleared = 3
+        school.look()
+        assert linked(pool[:pardoned]) == 0
+        assert (linked(pool[pardoned:]) > 0.9 * (len(pool) - pardoned)) is found
+        assert bool(linked(pool)) is found
+
+
 def test_questions_of_which_nothing_is_known_any_more_speak_neither_for_nor_against(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
