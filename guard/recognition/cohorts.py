@@ -86,15 +86,11 @@ class Core(NamedTuple):
     members: frozenset[int]
     fit: dict[int, float]
 
-    def told_by_model(self, own: Sequence[Observed], events: Sequence[Observed]) -> Core:
-        """The same where it counts, too, which models the core asks and which all do: ``own`` are its exchanges. Who copies a model
-        asks that one."""
-        asked, usual = Counter(event.model for event in own), Counter(event.model for event in events)
-        nats = {
-            model: log((asked[model] + 1.0) / (len(own) + len(usual)) * len(events) / count)
-            for model, count in usual.items()
-        }
-        latest = {event.number: event.model for event in events}
+    def told_by_model(self, asked: Counter[int], usual: Counter[int], latest: Mapping[int, int]) -> Core:
+        """The same where it counts, too, which models the core asks (how often) and which all do, and which each account asked last, by
+        number. Who copies a model asks that one."""
+        own, every = asked.total(), usual.total()
+        nats = {model: log((asked[model] + 1.0) / (own + len(usual)) * every / count) for model, count in usual.items()}
         fit = {number: fit + nats.get(latest.get(number, 0), 0.0) for number, fit in self.fit.items()}
         return Core(self.members, fit)
 
@@ -185,7 +181,11 @@ class Cohorts:
             if verdict.band >= 2:
                 apart = outsiders(own, 0)
                 yield
-                core = core.told_by_model(own, events)
+                core = core.told_by_model(
+                    Counter(event.model for event in own),
+                    Counter(event.model for event in events),
+                    {event.number: event.model for event in events},
+                )
                 if any(one.signal == "shared_clock" and one.nats >= AGREES_NATS for one in verdict.evidence):
                     yield
                     core = core.told_by_clock(

@@ -1,7 +1,8 @@
 """What finds groups that share no text, over accounts of standing as well; and how their members are held.
 
 A crowd is found by what its accounts ask, and convicted by how they act. Its members show no trait, so they are held by what they
-are: by the client that each came by last, until a day after the crowd was last found.
+are: their next ``EXCHANGES`` by the client that each came by last, each time that the crowd is found; and no longer than a day, unless
+their cluster was found by text.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from guard.recognition.clusters import Cluster, Clusters
 from guard.recognition.cohorts import HOLDS_S
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed
-from guard.recognition.joining import HELD
+from guard.recognition.joining import HELD, try_out
 from guard.recognition.pardons import SAME
 from guard.recognition.verdicts import Verdict
+
+EXCHANGES = 64
+"""A day or two of a light user's."""
 
 
 class Crowd(Protocol):
@@ -59,12 +63,15 @@ def book(
     cluster = clusters.whose(members, begun[members[0].number][-1].slot, now)
     # What they ask may be anybody's: without a trait nobody is more than suspect.
     cluster.hear(verdict._replace(band=2))
-    cluster.held_until = now + HOLDS_S
+    if cluster.linked == 0 or cluster.held_until:
+        cluster.held_until = now + HOLDS_S
     first = {known.number: begun[known.number][0].at for known in members}
     counts = {known.number: len(begun[known.number]) for known in members}
     clusters.link(cluster, members, first, counts, now)
     for known in members:
         if known.cluster == cluster.number and known.hops != HELD:
             latest = begun[known.number][-1]
-            known.client, known.hops = latest.stack ^ latest.parameters, HELD
+            known.client = latest.stack ^ latest.parameters
+            # Not as a member by its hops is, since it says nothing of those it shares a conversation with.
+            try_out(known, EXCHANGES)
     return cluster

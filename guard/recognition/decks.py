@@ -10,8 +10,8 @@ strangers just so. It is convicted by conduct, by at least two costly signals an
 mostly by even load and by questions that are each asked more equally often than by anybody's choice (``signals/slot_partition.py``). The
 signal that it was chosen by says nothing then, nor does who the accounts are, since pools are bought and pupils are new.
 
-Its accounts, those of standing as well where they act so by themselves, are held to be the cluster's by the client that they came by, until
-a day after it was last found.
+Its accounts, those of standing as well where they act so by themselves, are held to be the cluster's by the client that they came by, for
+a day each time that it is found.
 
 Known of a question is who asked it first, up to ``RARE`` accounts; kept are the conversations that such accounts began since. Bounded:
 ``QUESTIONS``, ``ACCOUNTS`` and ``KEPT``. Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange, and 1 µs for each that is

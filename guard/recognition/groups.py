@@ -53,6 +53,8 @@ class Observed(NamedTuple):
     """The cluster of whose traits it carried enough to be held its own, when it came; 0: none."""
     parameters: int = 0
     """32 bits that stand for its sampling parameters; 0: none."""
+    moved: bool = False
+    """Whether it goes on from what another account was answered."""
 
 
 class Group:

@@ -47,6 +47,12 @@ def first_talk(hops: int) -> int:
     return hops if hops >= 0 else -hops & _TALK if hops < HELD else 0
 
 
+def try_out(known: Known, exchanges: int) -> None:
+    """Holds an account on trial for its next so many exchanges; a member by its hops is held anyway."""
+    if known.hops != HELD:
+        known.hops = -((known.count + exchanges) << _TALK_BITS | first_talk(known.hops))
+
+
 def on_trial(known: Known) -> bool:
     """Whether it is still held on trial."""
     return known.hops < HELD and known.count <= -known.hops >> _TALK_BITS
@@ -133,7 +139,7 @@ class Joining:
     def _try(self, known: Known) -> None:
         """Holds it on trial, once for what it took over, if it comes by the pool's client."""
         if known.hops > 0 and known.client and known.client == self.pools.get(known.cluster) and not _led_a_life(known):
-            known.hops = -((known.count + TRIAL) << _TALK_BITS | known.hops)
+            try_out(known, TRIAL)
 
     def _took(self, giver: Known, taker: Known, step: Step, node: Node) -> None:
         """A member took over from it. If it took over from a member as well, it is one of them, or if it has given another conversation

@@ -43,6 +43,7 @@ _ROWS = 200
 _PAIRS = 4_000
 _GATE_CELLS = 8_192
 _SCALARS = (int, float, str, bool)
+_SHAPES = {Observed._fields[:length] for length in range(11, 14)}
 _Record = TypeVar("_Record")
 MOST_EXCHANGES = 262_144
 """Of the groups' exchanges at most so many are kept, of each group the latest."""
@@ -386,8 +387,7 @@ def _observed(piece: Piece) -> list[Observed]:
         [b64decode(value) for value in column] if name in {"traits", "gist"} else column
         for name, column in zip(piece["columns"], piece["values"], strict=True)
     ]
-    # What was kept before there were parameters has none.
-    if tuple(piece["columns"]) not in (Observed._fields, Observed._fields[:-1]):
+    if tuple(piece["columns"]) not in _SHAPES:  # earlier ones know neither parameters nor moves
         raise ValueError("exchanges of another shape")
     return [Observed(*row) for row in zip(*columns, strict=True)]
 

@@ -127,7 +127,7 @@ class Lookout:
                 parameters = value & 0xFFFFFFFF
                 stack ^= parameters
         suspicion = None
-        taken_over, goes_on = None, features.goes_on
+        taken_over, moved, goes_on = None, False, features.goes_on
         if features.talk.before or features.sealed:
             taken_over, moved, answered = self._hops.goes_on(exchange, known, client, now, again=again)
             # Another replica may have been asked what stands before.
@@ -172,6 +172,7 @@ class Lookout:
             network,
             suspicion.cluster.number if suspicion is not None and suspicion.carried else 0,
             parameters,
+            moved,
         )
         self._ring.add(_made(Observed, observed))
         return None if suspicion is None else suspicion.held(known)
@@ -272,7 +273,8 @@ class Lookout:
                 return Suspicion(cluster, False, known.settled(now))
         elif known.hops < HELD and on_trial(known):
             cluster = self._clusters.number(known.cluster)
-            if cluster is not None and self._hops.joining.holds(known, client):
+            held = cluster is not None and (not cluster.held_until or now < cluster.held_until)
+            if cluster is not None and held and self._hops.joining.holds(known, client):
                 cluster.fade(now)
                 cluster.taken += not again
                 return Suspicion(cluster, False, True)

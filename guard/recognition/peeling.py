@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guard.recognition.groups import Observed
 
@@ -31,7 +32,7 @@ _LOW = np.uint64(0xFFFF)
 def outsiders(events: Sequence[Observed], value: int) -> set[int]:
     """The numbers of the accounts that are not of the core. ``value``: the trait that the group shares."""
     numbers = np.array([event.number for event in events], np.int64)
-    return _elsewhere(events, numbers, value) | _in_sessions(events, numbers)
+    return _elsewhere(events, numbers, value) | in_sessions(np.array([event.at for event in events]), numbers)
 
 
 def _elsewhere(events: Sequence[Observed], numbers: np.ndarray, value: int) -> set[int]:
@@ -52,14 +53,16 @@ def _elsewhere(events: Sequence[Observed], numbers: np.ndarray, value: int) -> s
     return set(numbers[known].tolist()) - set(numbers[hits].tolist())
 
 
-def _in_sessions(events: Sequence[Observed], numbers: np.ndarray) -> set[int]:
-    at = np.array([event.at for event in events])
+def in_sessions(at: NDArray[np.float64], numbers: NDArray[np.int64]) -> set[int]:
+    """The numbers of the accounts that live in sessions, where most do not. ``at``: moments in order; ``numbers``: whose they are."""
+    if not len(at):
+        return set()
     order = np.argsort(numbers, kind="stable")
     sorted_numbers, sorted_at = numbers[order], at[order]
     same = sorted_numbers[1:] == sorted_numbers[:-1]
     near = same & (sorted_at[1:] - sorted_at[:-1] < SESSION_S)
     starts = np.flatnonzero(np.concatenate(([True], ~same)))
-    accounts, counts = sorted_numbers[starts], np.diff(starts, append=len(events))
+    accounts, counts = sorted_numbers[starts], np.diff(starts, append=len(at))
     short = np.add.reduceat(np.concatenate(([False], near)).astype(np.intp), starts)
     span_s = max(SESSION_S, float(at[-1] - at[0]))
     chance = (counts - 1) * np.minimum(1.0, counts * SESSION_S / span_s)

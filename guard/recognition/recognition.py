@@ -17,7 +17,6 @@ from typing import NamedTuple
 from guard.hashing import HashKey
 from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Accounts, Known
-from guard.recognition.aged import Aged
 from guard.recognition.baseline import MOST, Usual
 from guard.recognition.candidates import Candidates, Chances
 from guard.recognition.ceilings import Ceilings
@@ -32,6 +31,7 @@ from guard.recognition.groups import HOPELESS_NATS, Group, Observed, beginnings,
 from guard.recognition.hops import UNTOLD, Hops
 from guard.recognition.looking import Lookout
 from guard.recognition.lots import Lots
+from guard.recognition.paced import Paced
 from guard.recognition.pardons import Pardons
 from guard.recognition.peeling import outsiders
 from guard.recognition.ring import Ring
@@ -85,7 +85,7 @@ class Recognition:
         self.hops = Hops(self.accounts, self.clusters, self.pardons, key)
         self.cohorts = Cohorts(self.accounts, self.clusters)
         self._elsewhere, self._lots = Elsewhere(), Lots(self.clusters)
-        self._crowds: tuple[Crowd, ...] = (Decks(self.clusters), Aged(self.clusters))
+        self._crowds: tuple[Crowd, ...] = (Decks(self.clusters), Paced(self.clusters))
         lookout = Lookout(self.accounts, self.clusters, self.ceilings, self.ring, key, hops=self.hops)
         self.look = lookout.look
         """The hot path: what is known of an exchange."""

@@ -148,6 +148,17 @@ class Weighing:
             return self._agreed(heard, agreeing)
         return Verdict(nats, band, heard.evidence)
 
+    def since(self, sample: Sample, candidates: int, clock: Evidence) -> Generator[None, None, Verdict]:
+        """Whether a group, one of so many that were chosen by what they did earlier, is convicted by what it has done since, by its
+        clock and something else. In steps. ``clock``: what its clock says since then, costly to plant."""
+        heard = yield from self._hear(sample, frozenset())
+        sums = {**heard.sums, clock.group: heard.sums.get(clock.group, 0.0) + clock.nats}
+        costly = [clock.nats, *[said for _, said in heard.costly]]
+        nats = self._capped(sums, candidates)
+        found = prior(candidates) + seasoned_nats(sums, self._caps, costly, rest=AGREES_NATS)
+        band = 2 if found > SUSPECT_NATS else 0
+        return Verdict(max(found, nats), band, (clock, *heard.evidence), seasoned=True, added=max(found - nats, 0.0))
+
     def agreeing(
         self, sample: Sample, candidates: int, cleared: frozenset[str] = frozenset()
     ) -> Generator[None, None, Verdict]:
@@ -207,15 +218,17 @@ def prior(candidates: int) -> float:
     return -log(max(1, candidates) / RISK)
 
 
-def seasoned_nats(sums: Mapping[str, float], caps: Mapping[str, float], costly: Sequence[float]) -> float:
+def seasoned_nats(
+    sums: Mapping[str, float], caps: Mapping[str, float], costly: Sequence[float], *, rest: float = COSTLY_NATS
+) -> float:
     """What the evidence comes to where accounts of standing count: ``sums`` by kind, and what each costly signal says; −inf where one
     signal or one kind carries it.
 
-    Without the strongest signal, what is costly must still come to ``COSTLY_NATS``; then signals of one kind that agree (one clock,
+    Without the strongest signal, what is costly must still come to ``rest``; then signals of one kind that agree (one clock,
     one load, one deck of cards) count beyond the kind's cap, for at most twice it. And other kinds must speak as well. Keys that are
     known to be one owner's (``signals/one_owner.py``) act as one queue because they are.
     """
-    if sum(costly) - max(costly, default=0.0) < COSTLY_NATS or one_owners(sums, caps):
+    if sum(costly) - max(costly, default=0.0) < rest or one_owners(sums, caps):
         return -inf
     strongest = max(sums, key=lambda kind: sums[kind])
     others = {kind: total for kind, total in sums.items() if kind != strongest}

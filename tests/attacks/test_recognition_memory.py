@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from guard.recognition import cohorts, decks, groups, looking
+from guard.recognition import cohorts, decks, groups, looking, paced
 from guard.recognition import recognition as heart
 from guard.recognition.ceilings import Ceilings
 from guard.types import Account, Exchange, Facet, Features, Peer
@@ -90,6 +90,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cohorts, "KEPT", 512)
     monkeypatch.setattr(decks, "QUESTIONS", 512)
     monkeypatch.setattr(decks, "KEPT", 512)
+    monkeypatch.setattr(paced, "KEPT", 512)
+    monkeypatch.setattr(paced, "STEPS", 512)
     monkeypatch.setattr(heart, "Ceilings", partial(Ceilings, most=512))
 
 

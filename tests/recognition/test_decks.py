@@ -17,7 +17,7 @@ from guard.recognition.cohorts import HOLDS_S
 from guard.recognition.decks import EACH, EVERY, KEPT, LONG, RARE, Decks
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed
-from guard.recognition.joining import HELD
+from guard.recognition.joining import on_trial, try_out
 from guard.samples import GIST, Baseline
 from guard.types import Exchange, Facet
 from tests.recognition.test_cohorts import shipped
@@ -108,7 +108,8 @@ def test_a_deck_that_is_dealt_several_times_is_one_cluster(seed: int) -> None:
     assert 0.5 <= cluster.score < 0.9
     assert {one.signal for one in cluster.evidence} >= {"even_load", "slot_partition"}
     held = [known for known in pool if known.cluster]
-    assert {(known.hops, known.client) for known in held} == {(HELD, CLIENT)}
+    assert {known.client for known in held} == {CLIENT}
+    assert all(map(on_trial, held))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -291,13 +292,17 @@ def test_its_accounts_are_held_by_their_client_until_a_day_after_it_was_found() 
     known = town.accounts.meet(account("member", created=T0 - 400 * DAY, verified=True), T0)
     cluster = town.clusters.whose([known], 1, T0)
     cluster.score, cluster.nats, cluster.held_until = 0.8, 0.5, T0 + HOLDS_S
-    known.cluster, known.bearing, known.hops, known.client = cluster.number, 5, HELD, 7
+    known.cluster, known.bearing, known.client = cluster.number, 5, 7
+    try_out(known, 2)
 
     held = town.look(asked("member", 7), T0 + 60.0)
     other = town.look(asked("member", 8), T0 + 120.0)
+    third = town.look(asked("member", 7), T0 + 180.0)
+    try_out(known, 2)
     later = town.look(asked("member", 7), T0 + HOLDS_S + 1.0)
 
     assert held is not None
     assert held.band == 2
     assert other is None
+    assert third is None, "on trial for two exchanges"
     assert later is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from guard.recognition.in_time import in_time
+from guard.recognition.in_time import beside, in_time, timing
 
 POOL, STRANGER = range(20), 20
 
@@ -52,3 +52,57 @@ def test_what_never_came_between_two_others_is_left_out() -> None:
     assert in_time(at[:2], np.array([1, 2])) == {}
     assert in_time(at[:0], np.zeros(0, np.int64)) == {}
     assert list(in_time(np.array([0.0, 10.0, 20.0]), np.array([1, 2, 3]))) == [2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pace_is_told_from_chance_and_from_bursts(seed: int) -> None:
+    """And each account's own, also of those who were not asked what the pace is."""
+    at, whose = moments(np.random.default_rng(seed), "paced")
+    queue = whose != STRANGER
+
+    pace = timing(at[queue], whose[queue])
+
+    assert pace.nats > 100.0
+    assert pace.gaps > 1_000
+    assert sum(pace.each[number] > 3.0 for number in POOL) >= 18
+    half = queue & (whose < 10)
+    others = beside(at[~half], whose[~half], at[half], pace.shape)
+    assert others[STRANGER] < 0.0
+    for kind in ("at any time", "in bursts"):
+        at, whose = moments(np.random.default_rng(seed), kind)
+        assert timing(at, whose).nats < 2.0, kind
+
+
+def test_chance_says_a_hundred_to_one_no_more_often_than_that() -> None:
+    """e to the nats has a mean of 1 for independent owners, however busy the hour is."""
+    dice, loud, worth = np.random.default_rng(5), 0, []
+    for _ in range(400):
+        at = np.sort(np.concatenate([dice.uniform(0.0, 86_400.0, 60), dice.normal(50_000.0, 3_000.0, 60)]))
+        nats = timing(at, dice.integers(20, size=120)).nats
+        loud += nats > 4.6
+        worth.append(np.exp(min(nats, 10.0)))
+    assert loud <= 8
+    assert np.mean(worth) < 2.0
+
+
+def test_who_comes_by_a_clock_of_his_own_counts_once_between_the_same_two() -> None:
+    """Timers that stand in the middle between two others do so for ever; a queue that deals in strict turn does not keep its time."""
+    at = np.concatenate([[hour * 3_600.0 + minute for minute in (0.0, 1_200.0, 2_400.0)] for hour in range(40)])
+    timers = timing(at, np.tile([1, 2, 3], 40))
+    drift = np.random.default_rng(1).uniform(0.7, 1.3, 40).cumsum() * 3_600.0
+    turns = np.concatenate([drift[place] + np.array([0.0, 0.33, 0.66]) * 2_000.0 for place in range(40)])
+    dealt = timing(turns, np.tile([1, 2, 3], 40))
+
+    assert timers.gaps <= 6, "the first of each, and its first time a clock is none yet"
+    assert dealt.gaps > 60
+
+
+def test_nobody_is_beside_too_little() -> None:
+    """Before the first and after the last there is no pace."""
+    at, numbers = np.array([5.0, 15.0, 15.5, 95.0]), np.array([7, 7, 7, 8])
+
+    assert beside(at[:0], numbers[:0], np.array([0.0, 10.0, 20.0]), 2.0) == {}
+    assert beside(at, numbers, np.array([10.0]), 2.0) == {}
+    said = beside(at, numbers, np.array([0.0, 10.0, 20.0]), 2.0)
+    assert list(said) == [7]
+    assert said[7] == pytest.approx(2 * np.log(1.5)), "twice in the middle; what lies between the same two counts once"

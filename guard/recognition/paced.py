@@ -1,0 +1,342 @@
+"""Queues without a template: accounts that share no text, but are dealt their work by one clock.
+
+Bought or ripened accounts are looked for as ``cohorts.py`` does it: accounts whose mean content lies round one centre, as if each were
+dealt from the same deck of cards. But people of average interests always make some such core, whose sessions and hours hide the clock
+of the few among them that a queue drives. So the window is cut in two. By what came before the cut a crowd is *chosen*: who fits the
+centre, doesn't live in sessions, and goes by the pace of the rest (who does so least goes first, after Hooi et al., FRAUDAR, 2016).
+By what came after it the crowd is *tested*: whatever it was chosen by, independent owners come at any time again.
+
+That makes the clock alone worth what it says (a likelihood ratio whose mean is 1 for owners, so that a hundred to one befalls one
+crowd in a hundred). Still it convicts nobody by itself: another costly signal (one load, one deck of cards) and another kind of
+evidence must speak after the cut as well (``Weighing.since``). Who the accounts are says nothing, for pools are bought.
+
+Paced means more evenly than by chance. Bursts are left alone: events make them, and the keys of one owner that take turns.
+
+Linked is who fits the centre, asks the crowd's models and keeps its pace, each alone, over the whole window: what the queue deals out lies in the
+middle between its neighbouring exchanges of others, anybody else's lies anywhere. That nobody else can be made to do, or does for long
+by chance, so who was linked too early is let go again. Members are held by their client, for a day each time that the queue is found
+(``crowds.py``).
+
+Bounded: ``KEPT`` beginnings of conversations and ``STEPS`` moments of exchanges, ``WINDOW_S``. Who began ``EACH`` in it is no light
+user, and is left to what is known of him alone. Where accounts begin more in a day or two, too little is seen of each to find much.
+Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange; some 200 ms a look, in slices, once in ``EVERY``
+conversations.
+
+What hides from it: a queue that is not paced, or of which guard sees only a part.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence, Set
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.likelihoods import FIRST_TURNS
+from guard.recognition.accounts import Known
+from guard.recognition.clusters import USUALLY, Clusters
+from guard.recognition.cohorts import DIRECTIONS, SAME_CORE, Means, fitting, means_of
+from guard.recognition.crowds import book, could_be, forgiven
+from guard.recognition.explained import Scene
+from guard.recognition.groups import Observed, sampling
+from guard.recognition.in_time import Timing, beside, timing
+from guard.recognition.peeling import in_sessions
+from guard.recognition.seasoned import of_it
+from guard.recognition.verdicts import FEWEST, Verdict, wide_enough
+from guard.types import Evidence
+
+KEPT = 32_768
+STEPS = 131_072
+EACH = 256
+WINDOW_S = 3 * 86_400.0
+FEWEST_BEGUN = 1_024
+EVERY = 4_096
+"""It is looked again each time the conversations grew by half, at most so many later."""
+FOUND_AGAIN = 2_048
+"""While a queue is found it is looked again after so many."""
+CHOSEN_WITH = 0.6
+"""The share of what was begun that crowds are chosen with."""
+FITS_NATS = 4.0
+"""Half of all people fit any centre by having asked little."""
+CANDIDATES = 100
+"""Sixteen directions, a few looks a day."""
+CLOCK_NATS = 4.6
+"""What the clock must say after the cut, whatever else does."""
+AS_MUCH_NATS = 12.0
+"""The most that it counts: twice the cap of its kind (``verdicts.seasoned_nats``)."""
+LEFT_OUT = frozenset({"shared_clock", "young_accounts", "standing"})
+"""The clock is weighed here; who the accounts are is not."""
+IN_TIME_NATS = 2.0
+"""What an account's own exchanges must say for the queue's clock, for it to be linked."""
+LINK_NATS = 11.5
+"""What they, its content and its model must say together: a hundred thousand to one, where some thousand owners are compared dozens of times."""
+LEAVE_NATS = -1.0
+"""Below, it is let go again."""
+_OUT_OF_TIME_NATS = -0.5
+_PEELED = 8
+"""One in so many goes at a time, of accounts and of exchanges."""
+_LINK_EXCHANGES = 4
+_WEIGHED = 2_048
+_TIMED = 8_192
+_SLICE = 1_024
+
+Moments = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+
+class Line(NamedTuple):
+    """Exchanges in order of time: (N,) when, and whose."""
+
+    at: Moments
+    numbers: Numbers
+
+    def of(self, chosen: Set[int]) -> Line:
+        """The latest ``_TIMED`` of these accounts."""
+        places = np.flatnonzero(np.isin(self.numbers, np.fromiter(chosen, np.int64, len(chosen))))[-_TIMED:]
+        return Line(self.at[places], self.numbers[places])
+
+
+class Seen(NamedTuple):
+    """The window as it was when it was looked at: what was begun, when and by whom; every step of conversations; where it is cut."""
+
+    begun: Sequence[Observed]
+    began: Line
+    steps: Line
+    cut_at: float
+
+
+class Found(NamedTuple):
+    """A queue: by how many nats everybody fits it better than owners; its clock included; what its clock says of each; who lives
+    otherwise; what those who fit it began; and what convicts it."""
+
+    fit: Mapping[int, float]
+    clock: Mapping[int, float]
+    apart: Set[int]
+    begun: Mapping[int, Sequence[Observed]]
+    verdict: Verdict
+
+
+class Paced:
+    """The latest beginnings and steps of all accounts, and what is found among them."""
+
+    __slots__ = ("_at", "_clusters", "_due_at", "_each", "_events", "_linked", "_numbers", "_seen")
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+        self._events: deque[Observed] = deque()
+        self._each: dict[int, int] = {}
+        self._at, self._numbers = array("d"), array("q")
+        """Every step, at most twice ``STEPS``."""
+        self._linked: set[int] = set()
+        """Accounts that were linked here and not by their text, by number."""
+        self._seen, self._due_at = 0, FEWEST_BEGUN
+
+    def clear(self) -> None:
+        """Forgets what could become a finding."""
+        self._events.clear()
+        self._each.clear()
+        del self._at[:], self._numbers[:]
+        self._linked.clear()
+
+    @property
+    def due(self) -> bool:
+        """Whether to look."""
+        return self._seen >= self._due_at
+
+    def observe(self, observed: Observed, known: Known) -> None:
+        """Takes in an exchange."""
+        at, number = observed.at, observed.number
+        if not observed.moved:
+            # Where several keys of one owner go on with one conversation, each lies between the others' as its reader's pace has it.
+            self._at.append(at)
+            self._numbers.append(number)
+            if len(self._at) > 2 * STEPS:
+                del self._at[:-STEPS], self._numbers[:-STEPS]
+        if observed.turns > FIRST_TURNS or not any(observed.gist):
+            return
+        self._seen += 1
+        events, each = self._events, self._each
+        count = each.get(number, 0)
+        if count < EACH:
+            events.append(observed)
+            each[number] = count + 1
+        while len(events) > KEPT or (events and events[0].at < at - WINDOW_S):
+            first = events.popleft().number
+            each[first] -= 1
+            if not each[first]:
+                del each[first]
+
+    def weigh(self, scene: Scene) -> Iterator[None]:
+        """Looks, and books what is found. In slices."""
+        self._due_at = self._seen + min(EVERY, max(FEWEST_BEGUN, self._seen // 2))
+        seen = yield from self._now_seen()
+        cut = int(np.searchsorted(seen.began.at, seen.cut_at, side="right"))
+        earlier = yield from means_of(seen.begun[:cut])
+        weighed: list[frozenset[int]] = []
+        for direction in range(DIRECTIONS):
+            core = yield from fitting(earlier, direction)
+            if core is None or any(len(core.members & other) >= SAME_CORE * len(core.members) for other in weighed):
+                continue
+            weighed.append(core.members)
+            yield
+            crowd = yield from chosen(core.fit, seen, until=seen.cut_at)
+            verdict = yield from tested(crowd, seen, cut, scene)
+            if verdict is None or verdict.band < 2:
+                continue
+            self._due_at = min(self._due_at, self._seen + FOUND_AGAIN)
+            found = yield from over_all((yield from means_of(seen.begun)), direction, seen, verdict)
+            if found is not None:
+                self._book(found, scene)
+
+    def _now_seen(self) -> Generator[None, None, Seen]:
+        held, begun = list(self._events), list[Observed]()
+        moments, numbers = [np.zeros(0)], [np.zeros(0, np.int64)]
+        for first in range(0, len(held), _SLICE):
+            yield
+            some = [event for event in held[first : first + _SLICE] if self._each.get(event.number, 0) < EACH]
+            begun += some
+            moments.append(np.array([event.at for event in some]))
+            numbers.append(np.array([event.number for event in some], np.int64))
+        began = Line(np.concatenate(moments), np.concatenate(numbers))
+        yield
+        at, whose = np.frombuffer(self._at[-STEPS:]), np.frombuffer(self._numbers[-STEPS:], np.int64)
+        yield
+        first = int(np.searchsorted(at, began.at[0])) if len(begun) else len(at)
+        cut_at = float(began.at[int(CHOSEN_WITH * len(begun))]) if begun else 0.0
+        return Seen(begun, began, Line(at[first:], whose[first:]), cut_at)
+
+    def _book(self, found: Found, scene: Scene) -> None:
+        # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
+        crowd = [
+            known
+            for number, theirs in found.begun.items()
+            if len(theirs) >= _LINK_EXCHANGES
+            and number not in found.apart
+            and found.clock.get(number, 0.0) >= IN_TIME_NATS
+            and found.fit[number] >= LINK_NATS
+            and (known := scene.weighable(number)) is not None
+        ]
+        members = [
+            known
+            for known in crowd
+            if not known.cleared
+            and of_it(known, len(found.begun[known.number]) >= USUALLY * known.count, scene.now, aged=True)
+        ]
+        if len(members) < FEWEST or forgiven(crowd):
+            return
+        fresh = [known.number for known in members if could_be(known, self._clusters)]
+        cluster = book(self._clusters, members, found.begun, found.verdict, scene.now)
+        for number in list(self._linked):
+            known = scene.weighable(number)
+            if known is not None and known.cluster == cluster.number and found.fit.get(number, 0.0) < LEAVE_NATS:
+                self._clusters.let_go(known)
+            if known is None or known.cluster == 0:
+                self._linked.discard(number)
+        self._linked.update(fresh)
+
+
+def chosen(fit: Mapping[int, float], seen: Seen, *, until: float) -> Generator[None, None, frozenset[int]]:
+    """Of those who fit, by nats, who goes by the pace of the rest, by what came ``until`` then: they are peeled off one by one, and of all
+    crowds that were left the one is taken that speaks loudest. In slices."""
+    crowd = {number for number, nats in fit.items() if nats >= FITS_NATS}
+    began = Line(*_till(seen.began, until)).of(crowd)
+    yield
+    crowd -= in_sessions(*began)
+    line = Line(*_till(seen.steps, until))
+    yield
+    best, evenest = frozenset[int](), -inf
+    while len(crowd) >= FEWEST:
+        line = line.of(crowd)
+        pace = timing(*line)
+        if pace.nats > evenest:
+            best, evenest = frozenset(crowd), pace.nats
+        yield
+        out = sorted([n for n in crowd if pace.each.get(n, 0.0) < _OUT_OF_TIME_NATS], key=pace.each.__getitem__)
+        if not out:
+            break
+        crowd.difference_update(_few_of(out, line, len(crowd)))
+    return best
+
+
+def _few_of(out: Sequence[int], line: Line, accounts: int) -> Sequence[int]:
+    """The first of them, up to one in ``_PEELED`` of the accounts and of the exchanges, at least one: the busiest of those who go by no
+    pace hide everybody's."""
+    known, counts = np.unique(line.numbers, return_counts=True)
+    busy = dict(zip(known.tolist(), counts.tolist(), strict=True))
+    room = len(line.at) // _PEELED
+    for place, number in enumerate(out):
+        room -= busy.get(number, 0)
+        if place and (room < 0 or place >= accounts // _PEELED):
+            return out[:place]
+    return out
+
+
+def tested(crowd: Set[int], seen: Seen, cut: int, scene: Scene) -> Generator[None, None, Verdict | None]:
+    """What the crowd has done since the cut says of it, and nothing else; None: too little. In slices."""
+    if len(crowd) < FEWEST:
+        return None
+    later = int(np.searchsorted(seen.steps.at, seen.cut_at, side="right"))
+    line = Line(seen.steps.at[later:], seen.steps.numbers[later:]).of(crowd)
+    yield
+    clock = timing(*line)
+    yield
+    if clock.nats < CLOCK_NATS:
+        return None
+    began = Line(seen.began.at[cut:], seen.began.numbers[cut:]).of(crowd)
+    apart = in_sessions(*began)
+    yield
+    own = [event for event in seen.begun[cut:] if event.number in crowd and event.number not in apart][-_WEIGHED:]
+    yield
+    if not own or not wide_enough(own, scene.weighable, whoever=True):
+        return None
+    taken = yield from sampling(own, scene.weighable, scene.baseline, scene.now)
+    if taken is None:
+        return None
+    yield
+    said = Evidence(
+        "shared_clock", "coordination", round(min(AS_MUCH_NATS, clock.nats), 4), f"paced, {clock.gaps} gaps"
+    )
+    return (yield from scene.weighing.without(LEFT_OUT).since(taken, CANDIDATES, said))
+
+
+def over_all(means: Means, direction: int, seen: Seen, verdict: Verdict) -> Generator[None, None, Found | None]:
+    """Who is of the queue that was found in that direction, by all that is known of the accounts; None: it is lost sight of. In slices."""
+    core = yield from fitting(means, direction)
+    if core is None:
+        return None
+    yield
+    crowd = yield from chosen(core.fit, seen, until=inf)
+    if len(crowd) < FEWEST:
+        return None
+    line = seen.steps.of(crowd)
+    yield
+    pace: Timing = timing(*line)
+    yield
+    others = {number for number, nats in core.fit.items() if nats > LEAVE_NATS and number not in crowd}
+    clock = beside(*seen.steps.of(others), line.at, pace.shape) | pace.each
+    yield
+    near = others | crowd
+    apart = in_sessions(*seen.began.of(near))
+    begun: dict[int, list[Observed]] = {}
+    asked, usual, latest = Counter[int](), Counter[int](), dict[int, int]()
+    for place, event in enumerate(seen.begun):
+        number, model = event.number, event.model
+        usual[model] += 1
+        if number in near:
+            begun.setdefault(number, []).append(event)
+            latest[number] = model
+            if number in crowd:
+                asked[model] += 1
+        if place % _SLICE == 0:
+            yield
+    fit = core.told_by_model(asked, usual, latest).told_by_clock(clock).fit
+    return Found(fit, clock, apart, begun, verdict)
+
+
+def _till(line: Line, until: float) -> Line:
+    end = int(np.searchsorted(line.at, until, side="right"))
+    return Line(line.at[:end], line.numbers[:end])
