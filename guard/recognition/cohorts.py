@@ -166,7 +166,7 @@ class Cohorts:
         weighed: list[frozenset[int]] = []
         apt = weighing.without(CHOSEN_BY)
         for direction in range(DIRECTIONS):
-            core = yield from fitting(means, direction)
+            core = yield from fitting(means, direction, weighed)
             if core is None or any(len(core.members & other) >= SAME_CORE * len(core.members) for other in weighed):
                 continue
             weighed.append(core.members)
@@ -260,8 +260,9 @@ def means_of(events: Sequence[Observed]) -> Generator[None, None, Means]:
     return Means(numbers, np.array([float(counts[number]) for number in numbers]), sums, squares)
 
 
-def fitting(means: Means, direction: int) -> Generator[None, None, Core | None]:
-    """The core in one of sixteen directions from the middle, by the signs of the first four dimensions; None: there is none."""
+def fitting(means: Means, direction: int, before: Sequence[frozenset[int]] = ()) -> Generator[None, None, Core | None]:
+    """The core in one of sixteen directions from the middle, by the signs of the first four dimensions; None: there is none, or it is one
+    of those that were found ``before`` in others."""
     counts = means.counts
     if len(counts) < 2 * _FEWEST_ACCOUNTS:
         return None
@@ -274,6 +275,7 @@ def fitting(means: Means, direction: int) -> Generator[None, None, Core | None]:
     yield
     signs = (off[:, :_SIGNS] > 0.0) @ (1 << np.arange(_SIGNS))
     of_it = (signs == direction).astype(np.float64)
+    others = [np.array([number in core for number in means.numbers]) for core in before]
     better = np.zeros(len(counts))
     for _ in range(_ROUNDS):
         if of_it.sum() < _FEWEST_ACCOUNTS:
@@ -291,6 +293,8 @@ def fitting(means: Means, direction: int) -> Generator[None, None, Core | None]:
         now = 1.0 / (1.0 + np.exp(-np.clip(better + np.log(part / (1.0 - part)), -50.0, 50.0)))
         settled = float(np.abs(now - of_it).max()) < 0.01
         of_it = now
+        if any(float(of_it[other].sum()) >= SAME_CORE * max(of_it.sum(), other.sum()) for other in others):
+            return None
         if settled:
             break
     found = np.flatnonzero(of_it > 0.5)

@@ -178,7 +178,7 @@ class Paced:
         earlier = yield from means_of(seen.begun[:cut])
         weighed: list[frozenset[int]] = []
         for direction in range(DIRECTIONS):
-            core = yield from fitting(earlier, direction)
+            core = yield from fitting(earlier, direction, weighed)
             if core is None or any(len(core.members & other) >= SAME_CORE * len(core.members) for other in weighed):
                 continue
             weighed.append(core.members)
@@ -286,10 +286,10 @@ def tested(crowd: Set[int], seen: Seen, cut: int, scene: Scene) -> Generator[Non
     yield
     if clock.nats < CLOCK_NATS:
         return None
-    began = Line(seen.began.at[cut:], seen.began.numbers[cut:]).of(crowd)
-    apart = in_sessions(*began)
+    began = Line(seen.began.at[cut:], seen.began.numbers[cut:])
+    core = np.array(sorted(crowd - in_sessions(*began.of(crowd))), np.int64)
     yield
-    own = [event for event in seen.begun[cut:] if event.number in crowd and event.number not in apart][-_WEIGHED:]
+    own = [seen.begun[cut + place] for place in np.flatnonzero(np.isin(began.numbers, core))[-_WEIGHED:].tolist()]
     yield
     if not own or not wide_enough(own, scene.weighable, whoever=True):
         return None

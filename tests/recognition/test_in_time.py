@@ -63,7 +63,7 @@ def test_a_pace_is_told_from_chance_and_from_bursts(seed: int) -> None:
     pace = timing(at[queue], whose[queue])
 
     assert pace.nats > 100.0
-    assert pace.gaps > 1_000
+    assert pace.gaps > 700
     assert sum(pace.each[number] > 3.0 for number in POOL) >= 18
     half = queue & (whose < 10)
     others = beside(at[~half], whose[~half], at[half], pace.shape)
@@ -85,7 +85,7 @@ def test_chance_says_a_hundred_to_one_no_more_often_than_that() -> None:
     assert np.mean(worth) < 2.0
 
 
-def test_who_comes_by_a_clock_of_his_own_counts_once_between_the_same_two() -> None:
+def test_who_comes_by_a_clock_of_his_own_says_nothing() -> None:
     """Timers that stand in the middle between two others do so for ever; a queue that deals in strict turn does not keep its time."""
     at = np.concatenate([[hour * 3_600.0 + minute for minute in (0.0, 1_200.0, 2_400.0)] for hour in range(40)])
     timers = timing(at, np.tile([1, 2, 3], 40))
@@ -93,8 +93,21 @@ def test_who_comes_by_a_clock_of_his_own_counts_once_between_the_same_two() -> N
     turns = np.concatenate([drift[place] + np.array([0.0, 0.33, 0.66]) * 2_000.0 for place in range(40)])
     dealt = timing(turns, np.tile([1, 2, 3], 40))
 
-    assert timers.gaps <= 6, "the first of each, and its first time a clock is none yet"
+    assert timers.gaps <= 3, "its first time a clock is none yet"
     assert dealt.gaps > 60
+
+
+def test_who_knows_when_anothers_timer_comes_cannot_make_it_keep_his_pace() -> None:
+    """A queue that is timed so that somebody's hourly job always lies in the middle (a victim's cheap traits)."""
+    dice = np.random.default_rng(2)
+    job = np.arange(60) * 3_600.0 + dice.uniform(0.0, 3.0, 60)
+    around = np.sort(np.concatenate([job - 20.0, job + 20.0]))
+
+    framed = beside(job, np.full(60, 7), around, 2.0)
+    member = beside(np.sort(dice.uniform(0.0, 3_600.0, 60) + job), np.full(60, 7), around, 2.0)
+
+    assert framed.get(7, 0.0) < 2.0
+    assert 7 in member
 
 
 def test_nobody_is_beside_too_little() -> None:
