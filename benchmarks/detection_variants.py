@@ -95,6 +95,21 @@ VARIANTS: Mapping[str, Variant] = {
         {**_FREE, **_OLD, "cover": 0.5, "cover_sources": _PEOPLE},
         _STATED,
     ),
+    "free_talks": Variant(
+        "injected",
+        "no template, old accounts, in conversations",
+        {**_FREE, **_OLD, "scheduler": "sticky", "shape": "turns"},
+        _STATED,
+    ),
+    "free_office": Variant(
+        "injected",
+        "no template, old accounts, by day, with shares as unequal as a person's",
+        {**_FREE, **_OLD, "hours": "day", "spread": 1.0},
+        _STATED,
+    ),
+    "free_turns": Variant(
+        "injected", "no template, old accounts, in strict turn", {**_FREE, **_OLD, "scheduler": "round_robin"}, _STATED
+    ),
     "free_common": Variant(
         "injected",
         "no template, what everybody asks, fresh accounts",

@@ -260,9 +260,11 @@ def means_of(events: Sequence[Observed]) -> Generator[None, None, Means]:
     return Means(numbers, np.array([float(counts[number]) for number in numbers]), sums, squares)
 
 
-def fitting(means: Means, direction: int, before: Sequence[frozenset[int]] = ()) -> Generator[None, None, Core | None]:
-    """The core in one of sixteen directions from the middle, by the signs of the first four dimensions; None: there is none, or it is one
-    of those that were found ``before`` in others."""
+def fitting(
+    means: Means, start: int | Set[int], before: Sequence[frozenset[int]] = ()
+) -> Generator[None, None, Core | None]:
+    """The core in one of sixteen directions from the middle, by the signs of the first four dimensions, or round some accounts, by number;
+    None: there is none, or it is one of those that were found ``before`` in others."""
     counts = means.counts
     if len(counts) < 2 * _FEWEST_ACCOUNTS:
         return None
@@ -273,9 +275,13 @@ def fitting(means: Means, direction: int, before: Sequence[frozenset[int]] = ())
     among = np.maximum((off * off).mean(0), _LEAST_SPREAD)
     owners = -0.5 * (off * off / among + np.log(among)).sum(1)
     yield
-    signs = (off[:, :_SIGNS] > 0.0) @ (1 << np.arange(_SIGNS))
-    of_it = (signs == direction).astype(np.float64)
-    others = [np.array([number in core for number in means.numbers]) for core in before]
+    rows = np.array(means.numbers)
+    if isinstance(start, int):
+        begun = (off[:, :_SIGNS] > 0.0) @ (1 << np.arange(_SIGNS)) == start
+    else:
+        begun = np.isin(rows, np.fromiter(start, np.int64, len(start)))
+    of_it = begun.astype(np.float64)
+    others = [np.isin(rows, np.fromiter(core, np.int64, len(core))) for core in before]
     better = np.zeros(len(counts))
     for _ in range(_ROUNDS):
         if of_it.sum() < _FEWEST_ACCOUNTS:

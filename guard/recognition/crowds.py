@@ -69,9 +69,14 @@ def book(
     counts = {known.number: len(begun[known.number]) for known in members}
     clusters.link(cluster, members, first, counts, now)
     for known in members:
-        if known.cluster == cluster.number and known.hops != HELD:
-            latest = begun[known.number][-1]
-            known.client = latest.stack ^ latest.parameters
-            # Not as a member by its hops is, since it says nothing of those it shares a conversation with.
-            try_out(known, EXCHANGES)
+        if known.cluster == cluster.number:
+            hold(known, begun[known.number][-1])
     return cluster
+
+
+def hold(known: Known, latest: Observed) -> None:
+    """Holds an account for its next exchanges by the client of its latest one: not as a member by its hops is, since that says nothing of
+    those it shares a conversation with."""
+    if known.hops != HELD:
+        known.client = latest.stack ^ latest.parameters
+        try_out(known, EXCHANGES)

@@ -5,8 +5,8 @@ neighbouring ones of other accounts: of independent owners' anywhere, of what on
 Here the same is asked of each account alone, under the shape that suits the whole group best.
 
 Timers of many owners keep their places to each other for ever, some of them in the middle, and whoever knows when somebody's timer comes
-can send his own around it. So for ``timing`` and ``beside`` nothing counts that comes by a clock of its account's own: after as long as the
-last time, or after so many times five minutes.
+can send his own around it. So for ``timing`` and ``beside`` nothing counts that comes by a clock of its account's own
+(``off_own_clocks``).
 
 Cost: O(exchanges · log exchanges) in numpy, about a millisecond for four thousand.
 """
@@ -28,6 +28,9 @@ _SHORTEST_S = 0.004
 _STEP_S = 300.0
 _NEAR_STEP_S = 15.0
 _AS_LONG = 0.02
+_NEARLY = 0.15
+_TIMERS, _FEWEST_PAUSES = 0.5, 6
+_MOST_EACH = 8.0
 _EDGE = 0.02
 """No place counts as nearer to an end: a few freak coincidences must not carry the whole."""
 
@@ -55,31 +58,49 @@ class Timing(NamedTuple):
     each: dict[int, float]
 
 
-def timing(at: NDArray[np.float64], numbers: NDArray[np.int64]) -> Timing:
-    """Whether they go by one pace. ``nats`` is a mean over shapes that are fixed beforehand: e to it has a mean of 1 for owners."""
+def timing(at: NDArray[np.float64], numbers: NDArray[np.int64], free: NDArray[np.bool_]) -> Timing:
+    """Whether they go by one pace. ``free``: which of them count (``off_own_clocks``).
+
+    ``nats`` is a mean over shapes that are fixed beforehand. Neighbouring gaps overlap: odd and even ones are two looks, and the mean of
+    both is taken. An account's gaps count for ``_MOST_EACH`` at most: two that alternate for a while keep their phase.
+    """
     known, whose = np.unique(numbers, return_inverse=True)
     before, around = at[1:-1] - at[:-2], at[2:] - at[:-2]
     left, own, right = whose[:-2], whose[1:-1], whose[2:]
-    free = (own != left) & (own != right) & ~_by_its_own_clock(at, whose)[1:-1]
-    usable = np.flatnonzero(free & (around >= _SHORTEST_S) & (around <= _LONGEST_S))
-    spread = _spread(before[usable], around[usable])
+    counts = (own != left) & (own != right) & free[1:-1]
+    usable = np.flatnonzero(counts & (around >= _SHORTEST_S) & (around <= _LONGEST_S))
+    spread, own = _spread(before[usable], around[usable]), own[usable]
     total = float(spread.sum())
-    nats = [_constant(shape) * len(usable) + (shape - 1.0) * total for shape in _PACED]
-    shape = _PACED[nats.index(max(nats))]
-    return Timing(log_mean(nats), len(usable), shape, _each(known, own[usable], spread, shape))
+    best = [_constant(shape) * len(usable) + (shape - 1.0) * total for shape in _PACED]
+    shape = _PACED[best.index(max(best))]
+    looks = [_looked(spread[usable & 1 == side], own[usable & 1 == side]) for side in (0, 1)]
+    return Timing(
+        log_mean([nats for look in looks for nats in look]), len(usable), shape, _each(known, own, spread, shape)
+    )
+
+
+def _looked(spread: NDArray[np.float64], own: NDArray[np.int64]) -> list[float]:
+    """Nats under each shape, of gaps that don't overlap."""
+    weight = np.minimum(1.0, _MOST_EACH / np.bincount(own)[own]) if len(own) else spread
+    total, lean = float(weight.sum()), float(np.dot(weight, spread))
+    return [_constant(shape) * total + (shape - 1.0) * lean for shape in _PACED]
 
 
 def beside(
-    at: NDArray[np.float64], numbers: NDArray[np.int64], times: NDArray[np.float64], shape: float
+    at: NDArray[np.float64],
+    numbers: NDArray[np.int64],
+    free: NDArray[np.bool_],
+    times: NDArray[np.float64],
+    shape: float,
 ) -> dict[int, float]:
     """What the pace of some accounts (``times``: when they came, in order) says of others, each alone: by number, nats for "it keeps the
-    pace" under that shape. ``at``: these others' moments in order; ``numbers``: whose they are."""
+    pace" under that shape. ``at``: these others' moments in order; ``numbers``: whose they are; ``free``: which of them count."""
     if len(times) < 2 or not len(at):
         return {}
     after = np.searchsorted(times, at, side="right")
     # One of what an account did between the same two exchanges.
     known, own = np.unique(numbers, return_inverse=True)
-    inside = np.flatnonzero((after > 0) & (after < len(times)) & ~_by_its_own_clock(at, own))
+    inside = np.flatnonzero((after > 0) & (after < len(times)) & free)
     inside = inside[np.unique(own[inside] * np.int64(len(times)) + after[inside], return_index=True)[1]]
     left, right = times[after[inside] - 1], times[after[inside]]
     usable = (right - left >= _SHORTEST_S) & (right - left <= _LONGEST_S)
@@ -87,18 +108,30 @@ def beside(
     return _each(known, own[inside][usable], spread, shape)
 
 
-def _by_its_own_clock(at: NDArray[np.float64], whose: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which exchanges come as long after their account's last one as that after the one before, or so many times five minutes."""
+def off_own_clocks(at: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which exchanges don't come by a clock of their account's own: as long after its last one as that after the one before, or so many
+    times five minutes; none of an account most of whose pauses are nearly as long as its middling one."""
+    known, whose = np.unique(numbers, return_inverse=True)
     order = np.argsort(whose, kind="stable")
     who, there = whose[order], at[order]
-    gap = np.where(who[1:] == who[:-1], there[1:] - there[:-1], np.nan)
-    known = np.zeros(len(at), np.bool_)
-    off = np.mod(gap + _NEAR_STEP_S, _STEP_S)
-    known[1:] = (gap >= _STEP_S / 2) & (off < 2 * _NEAR_STEP_S)
-    known[2:] |= np.abs(gap[1:] - gap[:-1]) < np.maximum(_NEAR_STEP_S, _AS_LONG * gap[1:])
-    found = np.zeros(len(at), np.bool_)
-    found[order] = known
-    return found
+    gap = there[1:] - there[:-1]
+    same = np.flatnonzero(who[1:] == who[:-1])
+    pause, owner = gap[same], who[1:][same]
+    ranked = np.lexsort((pause, owner))
+    starts = np.searchsorted(owner[ranked], np.arange(len(known)))
+    counts = np.bincount(owner, minlength=len(known))
+    if not len(pause):
+        return np.ones(len(at), np.bool_)
+    middling = pause[ranked][np.minimum(starts + counts // 2, len(pause) - 1)]
+    alike = np.abs(pause - middling[owner]) < _NEARLY * middling[owner]
+    timers = np.bincount(owner, alike, minlength=len(known)) > _TIMERS * np.maximum(counts, _FEWEST_PAUSES)
+    gaps = np.where(who[1:] == who[:-1], gap, np.nan)
+    own = np.zeros(len(at), np.bool_)
+    own[1:] = (gaps >= _STEP_S / 2) & (np.mod(gaps + _NEAR_STEP_S, _STEP_S) < 2 * _NEAR_STEP_S)
+    own[2:] |= np.abs(gaps[1:] - gaps[:-1]) < np.maximum(_NEAR_STEP_S, _AS_LONG * gaps[1:])
+    free = np.ones(len(at), np.bool_)
+    free[order] = ~(own | timers[who])
+    return free
 
 
 def _constant(shape: float) -> float:

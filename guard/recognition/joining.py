@@ -81,10 +81,11 @@ class Joining:
         """It went on from a member's answer: once may be chance, in two conversations it is a member."""
         self._clusters.join(known, cluster, step.at)
         known.client = step.client
-        if known.hops == 0:
-            known.hops = step.talk
-        elif known.hops == HELD:
+        if known.hops == HELD:
             return
+        if first_talk(known.hops) == 0:
+            # On trial as one of a crowd (``crowds.py``) it stays so.
+            known.hops = step.talk if known.hops == 0 else known.hops - step.talk
         if first_talk(known.hops) != step.talk or (node is not None and node.gave):
             self.hold(known, node)
 
@@ -101,8 +102,11 @@ class Joining:
     @staticmethod
     def holds(known: Known, client: int) -> bool:
         """Whether what an account sends is the cluster's because the account is, or is on trial: it has no other life, and no other
-        client."""
-        return client == known.client and (known.hops == HELD or on_trial(known)) and not _led_a_life(known)
+        client. One of a crowd (``crowds.py``) may have had another life: bought accounts had."""
+        if client != known.client or (known.hops != HELD and not on_trial(known)):
+            return False
+        of_a_crowd = known.hops < HELD and first_talk(known.hops) == 0
+        return of_a_crowd or not _led_a_life(known)
 
     # -- beside the request path ----------------------------------------------------------------------------------
 

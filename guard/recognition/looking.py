@@ -15,7 +15,7 @@ from guard.recognition.clusters import MEMBER_AT, USUALLY, Cluster, Clusters
 from guard.recognition.families import MARK
 from guard.recognition.groups import Observed
 from guard.recognition.hops import Hops
-from guard.recognition.joining import HELD, on_trial
+from guard.recognition.joining import HELD, first_talk, on_trial
 from guard.recognition.ring import Ring
 from guard.recognition.verdicts import BELOW_CONFIRMED, CONFIRMED_SCORE
 from guard.talk import Talk
@@ -251,7 +251,9 @@ class Lookout:
                 if known.number in cluster.bystanders:
                     return None
                 few = hits.count(owner) < (
-                    2 if known.cluster == owner and (known.hops or member(known)) else SETTLED_HITS
+                    2
+                    if known.cluster == owner and (known.hops == HELD or first_talk(known.hops) or member(known))
+                    else SETTLED_HITS
                 )
                 if not settled or not (few or (known.cluster == 0 and known.number & MARK in cluster.firsts)):
                     if not again:

@@ -6,9 +6,10 @@ of the few among them that a queue drives. So the window is cut in two. By what 
 centre, doesn't live in sessions, and goes by the pace of the rest (who does so least goes first, after Hooi et al., FRAUDAR, 2016).
 By what came after it the crowd is *tested*: whatever it was chosen by, independent owners come at any time again.
 
-That makes the clock alone worth what it says (a likelihood ratio whose mean is 1 for owners, so that a hundred to one befalls one
-crowd in a hundred). Still it convicts nobody by itself: another costly signal (one load, one deck of cards) and another kind of
-evidence must speak after the cut as well (``Weighing.since``). Who the accounts are says nothing, for pools are bought.
+That makes the clock alone worth what it says (a likelihood ratio whose mean is about 1 for owners, so that a hundred to one befalls
+hardly one crowd in a hundred). Still it convicts nobody by itself: another costly signal (one load, one deck of cards) and another kind
+of evidence must speak after the cut as well (``Weighing.since``); not that they prove as much, for subjects and sessions last, and the
+crowd was chosen by them. Who the accounts are says nothing: pools are bought.
 
 Paced means more evenly than by chance. Bursts are left alone: events make them, and the keys of one owner that take turns.
 
@@ -17,12 +18,12 @@ middle between its neighbouring exchanges of others, anybody else's lies anywher
 by chance, so who was linked too early is let go again. Members are held by their client, for a day each time that the queue is found
 (``crowds.py``).
 
-Bounded: ``KEPT`` beginnings of conversations and ``STEPS`` moments of exchanges, ``WINDOW_S``. Who began ``EACH`` in it is no light
-user, and is left to what is known of him alone. Where accounts begin more in a day or two, too little is seen of each to find much.
+Bounded: ``KEPT`` beginnings of conversations and ``STEPS`` moments of exchanges, ``WINDOW_S``. Who began ``EACH`` in it, or took
+``MOST_STEPS``, is no light user, would hide the others' pace, and is left to what is known of him alone. Where accounts begin more in a day or two, too little is seen of each to find much.
 Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange; some 200 ms a look, in slices, once in ``EVERY``
 conversations.
 
-What hides from it: a queue that is not paced, or of which guard sees only a part.
+What hides from it: a queue that is not paced, of which guard sees only a part, or that deals in strict turn by an unchanging clock.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Known
 from guard.recognition.clusters import USUALLY, Clusters
 from guard.recognition.cohorts import DIRECTIONS, SAME_CORE, Means, fitting, means_of
-from guard.recognition.crowds import book, could_be, forgiven
+from guard.recognition.crowds import book, could_be, forgiven, hold
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed, sampling
-from guard.recognition.in_time import Timing, beside, timing
+from guard.recognition.in_time import Timing, beside, off_own_clocks, timing
 from guard.recognition.peeling import in_sessions
 from guard.recognition.seasoned import of_it
 from guard.recognition.verdicts import FEWEST, Verdict, wide_enough
@@ -52,6 +53,10 @@ from guard.types import Evidence
 KEPT = 32_768
 STEPS = 131_072
 EACH = 256
+MOST_STEPS = 512
+"""Of one account. Who takes more is no light user, and would hide the pace of all others."""
+SAME = 0.5
+"""The share of a convicted crowd that must be found again over the whole window."""
 WINDOW_S = 3 * 86_400.0
 FEWEST_BEGUN = 1_024
 EVERY = 4_096
@@ -74,6 +79,8 @@ IN_TIME_NATS = 2.0
 """What an account's own exchanges must say for the queue's clock, for it to be linked."""
 LINK_NATS = 11.5
 """What they, its content and its model must say together: a hundred thousand to one, where some thousand owners are compared dozens of times."""
+CLOCK_COUNTS_NATS = 6.0
+"""The most that its pace counts for: nobody is linked by when he came alone."""
 LEAVE_NATS = -1.0
 """Below, it is let go again."""
 _OUT_OF_TIME_NATS = -0.5
@@ -107,6 +114,8 @@ class Seen(NamedTuple):
     began: Line
     steps: Line
     cut_at: float
+    busy: Set[int] = frozenset()
+    """Who took so many steps that not all are known."""
 
 
 class Found(NamedTuple):
@@ -123,14 +132,27 @@ class Found(NamedTuple):
 class Paced:
     """The latest beginnings and steps of all accounts, and what is found among them."""
 
-    __slots__ = ("_at", "_clusters", "_due_at", "_each", "_events", "_linked", "_numbers", "_seen")
+    __slots__ = (
+        "_at",
+        "_clusters",
+        "_due_at",
+        "_each",
+        "_events",
+        "_first",
+        "_linked",
+        "_numbers",
+        "_seen",
+        "_walked",
+    )
 
     def __init__(self, clusters: Clusters) -> None:
         self._clusters = clusters
         self._events: deque[Observed] = deque()
         self._each: dict[int, int] = {}
-        self._at, self._numbers = array("d"), array("q")
-        """Every step, at most twice ``STEPS``."""
+        self._at, self._numbers, self._first = array("d"), array("q"), 0
+        """Every step: when, and whose; from which place on they count."""
+        self._walked: dict[int, int] = {}
+        """How many of them are each account's."""
         self._linked: set[int] = set()
         """Accounts that were linked here and not by their text, by number."""
         self._seen, self._due_at = 0, FEWEST_BEGUN
@@ -140,6 +162,8 @@ class Paced:
         self._events.clear()
         self._each.clear()
         del self._at[:], self._numbers[:]
+        self._first, self._due_at = 0, self._seen + FEWEST_BEGUN
+        self._walked.clear()
         self._linked.clear()
 
     @property
@@ -152,10 +176,7 @@ class Paced:
         at, number = observed.at, observed.number
         if not observed.moved:
             # Where several keys of one owner go on with one conversation, each lies between the others' as its reader's pace has it.
-            self._at.append(at)
-            self._numbers.append(number)
-            if len(self._at) > 2 * STEPS:
-                del self._at[:-STEPS], self._numbers[:-STEPS]
+            self._walks(at, number)
         if observed.turns > FIRST_TURNS or not any(observed.gist):
             return
         self._seen += 1
@@ -169,6 +190,24 @@ class Paced:
             each[first] -= 1
             if not each[first]:
                 del each[first]
+
+    def _walks(self, at: float, number: int) -> None:
+        walked, first = self._walked, self._first
+        count = walked.get(number, 0)
+        if count < MOST_STEPS:
+            walked[number] = count + 1
+            self._at.append(at)
+            self._numbers.append(number)
+        while first < len(self._at) and (len(self._at) - first > STEPS or self._at[first] < at - WINDOW_S):
+            other = self._numbers[first]
+            walked[other] -= 1
+            if not walked[other]:
+                del walked[other]
+            first += 1
+        if first > STEPS:
+            del self._at[:first], self._numbers[:first]
+            first = 0
+        self._first = first
 
     def weigh(self, scene: Scene) -> Iterator[None]:
         """Looks, and books what is found. In slices."""
@@ -188,7 +227,7 @@ class Paced:
             if verdict is None or verdict.band < 2:
                 continue
             self._due_at = min(self._due_at, self._seen + FOUND_AGAIN)
-            found = yield from over_all((yield from means_of(seen.begun)), direction, seen, verdict)
+            found = yield from over_all((yield from means_of(seen.begun)), crowd, seen, verdict)
             if found is not None:
                 self._book(found, scene)
 
@@ -203,11 +242,12 @@ class Paced:
             numbers.append(np.array([event.number for event in some], np.int64))
         began = Line(np.concatenate(moments), np.concatenate(numbers))
         yield
-        at, whose = np.frombuffer(self._at[-STEPS:]), np.frombuffer(self._numbers[-STEPS:], np.int64)
+        at, whose = np.frombuffer(self._at[self._first :]), np.frombuffer(self._numbers[self._first :], np.int64)
         yield
+        busy = frozenset([number for number, count in self._walked.items() if count >= MOST_STEPS])
         first = int(np.searchsorted(at, began.at[0])) if len(begun) else len(at)
         cut_at = float(began.at[int(CHOSEN_WITH * len(begun))]) if begun else 0.0
-        return Seen(begun, began, Line(at[first:], whose[first:]), cut_at)
+        return Seen(begun, began, Line(at[first:], whose[first:]), cut_at, busy)
 
     def _book(self, found: Found, scene: Scene) -> None:
         # From here on nobody comes in between: whom the operator has cleared or granted since, or erased, is left out.
@@ -228,8 +268,15 @@ class Paced:
         ]
         if len(members) < FEWEST or forgiven(crowd):
             return
-        fresh = [known.number for known in members if could_be(known, self._clusters)]
-        cluster = book(self._clusters, members, found.begun, found.verdict, scene.now)
+        linked = [known for known in members if could_be(known, self._clusters)]
+        for known in members:
+            # Whom text has found stays with what it found; what he sends without its traits is a member's, too.
+            if known not in linked and known.settled(scene.now):
+                hold(known, found.begun[known.number][-1])
+        if not linked:
+            return
+        fresh = [known.number for known in linked if known.cluster == 0]
+        cluster = book(self._clusters, linked, found.begun, found.verdict, scene.now)
         for number in list(self._linked):
             known = scene.weighable(number)
             if known is not None and known.cluster == cluster.number and found.fit.get(number, 0.0) < LEAVE_NATS:
@@ -242,16 +289,20 @@ class Paced:
 def chosen(fit: Mapping[int, float], seen: Seen, *, until: float) -> Generator[None, None, frozenset[int]]:
     """Of those who fit, by nats, who goes by the pace of the rest, by what came ``until`` then: they are peeled off one by one, and of all
     crowds that were left the one is taken that speaks loudest. In slices."""
-    crowd = {number for number, nats in fit.items() if nats >= FITS_NATS}
+    crowd = {number for number, nats in fit.items() if nats >= FITS_NATS} - seen.busy
     began = Line(*_till(seen.began, until)).of(crowd)
     yield
     crowd -= in_sessions(*began)
-    line = Line(*_till(seen.steps, until))
+    whole = Line(*_till(seen.steps, until))
+    line = whole.of(crowd)
+    yield
+    free = off_own_clocks(*line)
     yield
     best, evenest = frozenset[int](), -inf
     while len(crowd) >= FEWEST:
-        line = line.of(crowd)
-        pace = timing(*line)
+        kept = np.isin(line.numbers, np.fromiter(crowd, np.int64, len(crowd)))
+        line, free = Line(line.at[kept], line.numbers[kept]), free[kept]
+        pace = timing(*line, free)
         if pace.nats > evenest:
             best, evenest = frozenset(crowd), pace.nats
         yield
@@ -281,8 +332,9 @@ def tested(crowd: Set[int], seen: Seen, cut: int, scene: Scene) -> Generator[Non
         return None
     later = int(np.searchsorted(seen.steps.at, seen.cut_at, side="right"))
     line = Line(seen.steps.at[later:], seen.steps.numbers[later:]).of(crowd)
+    free = off_own_clocks(*line)
     yield
-    clock = timing(*line)
+    clock = timing(*line, free)
     yield
     if clock.nats < CLOCK_NATS:
         return None
@@ -303,21 +355,27 @@ def tested(crowd: Set[int], seen: Seen, cut: int, scene: Scene) -> Generator[Non
     return (yield from scene.weighing.without(LEFT_OUT).since(taken, CANDIDATES, said))
 
 
-def over_all(means: Means, direction: int, seen: Seen, verdict: Verdict) -> Generator[None, None, Found | None]:
-    """Who is of the queue that was found in that direction, by all that is known of the accounts; None: it is lost sight of. In slices."""
-    core = yield from fitting(means, direction)
+def over_all(means: Means, convicted: Set[int], seen: Seen, verdict: Verdict) -> Generator[None, None, Found | None]:
+    """Who is of the queue whose crowd was ``convicted``, by all that is known of the accounts; None: it is another crowd by now. In
+    slices."""
+    core = yield from fitting(means, convicted)
     if core is None:
         return None
     yield
     crowd = yield from chosen(core.fit, seen, until=inf)
-    if len(crowd) < FEWEST:
+    if len(crowd) < FEWEST or len(crowd & convicted) < SAME * len(convicted):
         return None
     line = seen.steps.of(crowd)
+    free = off_own_clocks(*line)
     yield
-    pace: Timing = timing(*line)
+    pace: Timing = timing(*line, free)
     yield
     others = {number for number, nats in core.fit.items() if nats > LEAVE_NATS and number not in crowd}
-    clock = beside(*seen.steps.of(others), line.at, pace.shape) | pace.each
+    strange = seen.steps.of(others - seen.busy)
+    free = off_own_clocks(*strange)
+    yield
+    told = beside(*strange, free, line.at, pace.shape) | pace.each
+    clock = {number: min(CLOCK_COUNTS_NATS, nats) for number, nats in told.items()}
     yield
     near = others | crowd
     apart = in_sessions(*seen.began.of(near))

@@ -55,8 +55,8 @@ class Town:
         centre = self.dice.normal(size=GIST)
         pool = [self.met(f"queue {n}", **facts) for n in range(count)]
         share = np.exp(spread * self.dice.normal(size=count))
-        # Faster and slower by the hour, as whatever is worked off is.
-        steps = np.repeat(np.exp(0.2 * self.dice.normal(size=48)), -(-exchanges // 48))[:exchanges]
+        # Faster and slower from time to time, as whatever is worked off is.
+        steps = np.repeat(np.exp(0.35 * self.dice.normal(size=12)), -(-exchanges // 12))[:exchanges]
         begins, step = T0 + (steps.cumsum() - steps) * (2 * DAY / steps.sum()), 2 * DAY / steps.sum()
         open_talks: list[tuple[Known, int]] = []
         for n in range(exchanges):
@@ -146,7 +146,7 @@ def test_a_queue_over_old_accounts_is_found(seed: int) -> None:
     end = town.play()
 
     (cluster,) = town.clusters
-    assert linked(pool) >= 0.75 * len(pool)
+    assert linked(pool) >= 0.65 * len(pool)
     assert linked(owners) <= 1
     assert 0.5 <= cluster.score < 0.9, "without a trait nobody is more than suspect"
     assert {one.signal for one in cluster.evidence} >= {"shared_clock", "even_load"}
@@ -159,7 +159,7 @@ def test_a_queue_over_old_accounts_is_found(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "spread", "most"), [("in talks", 0.4, 0.6), ("in turn", 0.0, 0.75), ("paced", 1.0, 0.4)]
+    ("how", "spread", "most"), [("in talks", 0.4, 0.6), ("in turn", 0.0, 0.6), ("paced", 1.0, 0.4)]
 )
 def test_so_is_one_that_lives_more_like_people(how: str, spread: float, most: float) -> None:
     """In conversations, in strict turn, or with shares as unequal as theirs."""
@@ -270,41 +270,68 @@ def test_what_the_operator_has_taken_back_is_no_new_finding() -> None:
 
 
 def test_who_was_found_by_text_is_held_as_well() -> None:
-    """What they send without the traits is the cluster's too; who turns out not to keep the clock is not unlinked for that."""
+    """What accounts with a life of their own send without the traits is the cluster's too. They stay with what their text found, and
+    nobody joins that for their company."""
     town = Town()
     pool = town.queue()
     town.owners()
-    cluster = town.clusters.whose(pool[:1], 1, T0)
-    town.clusters.link(cluster, pool[:60], dict.fromkeys(range(999), T0), dict.fromkeys(range(999), 3), T0)
+    one, other = (town.clusters.whose(some, value, T0) for value, some in ((1, pool[:1]), (2, pool[1:2])))
+    for cluster, some in ((one, pool[:30]), (other, pool[30:60])):
+        town.clusters.link(cluster, some, dict.fromkeys(range(999), T0), dict.fromkeys(range(999), 3), T0)
+    for known in pool[:50]:
+        known.first_at, known.first_bearing_at = T0 - 40 * DAY, T0
+        known.count += 40
+    for known in pool[50:60]:
+        known.born, known.verified = T0 - DAY, 0
 
     town.play()
 
-    assert sum(on_trial(known) for known in pool) >= 0.75 * len(pool)
-    assert {known.cluster for known in pool} <= {0, cluster.number}
-    assert cluster.held_until == 0.0, "it stays what its text made it"
+    assert sum(on_trial(known) for known in pool[:50]) >= 30
+    assert not any(known.hops for known in pool[50:60]), "a member without a life of its own is held by that"
+    assert {known.cluster for known in pool[:60]} == {one.number, other.number}
+    assert not {known.cluster for known in pool[60:]} & {one.number, other.number}
+    assert one.held_until == other.held_until == 0.0
     assert not {known.number for known in pool[:60]} & town.paced._linked
 
 
+def test_one_who_asks_all_the_time_hides_nobody() -> None:
+    """Follow-up turns of one account in a loop would come between any two others."""
+    town = Town()
+    pool = town.queue()
+    town.owners()
+    loud = town.met("loud")
+    centre = town.made[0][2]
+    for n in range(8_000):
+        town.made.append((T0 + n * 21.0, loud, centre, 1 if n < 6 else 9, False))
+
+    town.play()
+
+    assert linked(pool) >= 0.65 * len(pool)
+    assert loud.cluster == 0
+
+
 def test_whoever_turns_out_not_to_keep_the_clock_is_let_go() -> None:
-    """An owner who was linked while little was known of him; what others have linked stays theirs."""
+    """Owners who were linked while little was known of them; what others have linked stays theirs."""
     town = Town()
     pool, owners = town.queue(), town.owners()
     town.play()
     (cluster,) = town.clusters
-    mistaken, others = (known for known in owners if known.count >= 6 and not known.cluster), owners[-1]
-    wrong = next(mistaken)
-    for known in (wrong, others):
+    busy = [known for known in owners if known.count >= 6 and not known.cluster]
+    mistaken, others = busy[:8], busy[8]
+    for known in (*mistaken, others):
         known.cluster, known.hops, known.bearing, known.client = cluster.number, -5, 4, CLIENT
-    town.paced._linked.add(wrong.number)
-    before = cluster.linked = cluster.linked + 2
+    town.paced._linked.update([known.number for known in mistaken])
+    before = cluster.linked = cluster.linked + 9
 
     town.look(T0 + 2 * DAY)
 
-    assert (wrong.cluster, wrong.hops, wrong.bearing, wrong.client) == (0, 0, 0, 0)
+    free = [known for known in mistaken if not known.cluster]
+    assert len(free) >= 6
+    assert {(known.hops, known.bearing, known.client) for known in free} == {(0, 0, 0)}
+    assert not {known.number for known in free} & town.paced._linked
     assert others.cluster == cluster.number
-    assert cluster.linked == before - 1
-    assert linked(pool) >= 0.75 * len(pool)
-    assert wrong.number not in town.paced._linked
+    assert cluster.linked >= before - len(free)
+    assert linked(pool) >= 0.65 * len(pool)
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,13 +356,16 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4_096):
         sees(names[number % 100], T0 + DAY + number)
     assert len(town.paced._events) == sum(town.paced._each.values()) == 2_048
-    assert 1_024 <= len(town.paced._at) == len(town.paced._numbers) <= 2_048
+    assert sum(town.paced._walked.values()) == 1_024
+    assert len(town.paced._at) == len(town.paced._numbers) <= 2 * 1_024 + 1
     sees(names[1], T0 + DAY + WINDOW_S + 5_000.0)
     assert town.paced._each == {names[1].number: 1}
     town.paced.clear()
     assert not town.paced._events
     assert not town.paced._each
     assert not town.paced._at
+    assert not town.paced._walked
+    assert not town.paced.due
     assert not town.paced._numbers
     assert KEPT >= 2 * 8_192, "several days' worth"
     assert STEPS >= 2 * KEPT
