@@ -167,7 +167,7 @@ class Cohorts:
         apt = weighing.without(CHOSEN_BY)
         for direction in range(DIRECTIONS):
             core = yield from fitting(means, direction, weighed)
-            if core is None or any(len(core.members & other) >= SAME_CORE * len(core.members) for other in weighed):
+            if core is None:
                 continue
             weighed.append(core.members)
             own = [event for event in events if event.number in core.members][-_WEIGHED:]
@@ -300,11 +300,11 @@ def fitting(
         settled = float(np.abs(now - of_it).max()) < 0.01
         of_it = now
         if any(float(of_it[other].sum()) >= SAME_CORE * max(of_it.sum(), other.sum()) for other in others):
-            return None
+            return None  # on the way to one of them
         if settled:
             break
     found = np.flatnonzero(of_it > 0.5)
-    if len(found) < _FEWEST_ACCOUNTS:
+    if len(found) < _FEWEST_ACCOUNTS or any(int(other[found].sum()) >= SAME_CORE * len(found) for other in others):
         return None
     return Core(
         frozenset([means.numbers[row] for row in found]), dict(zip(means.numbers, better.tolist(), strict=True))

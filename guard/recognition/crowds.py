@@ -59,12 +59,11 @@ def forgiven(crowd: Sequence[Known]) -> bool:
 def book(
     clusters: Clusters, members: list[Known], begun: Mapping[int, Sequence[Observed]], verdict: Verdict, now: float
 ) -> Cluster:
-    """Links a crowd's members and holds them. ``begun``: the conversations that each of them began, by number, at least one."""
+    """Links a crowd's members, who ``could_be``, and holds them. ``begun``: the conversations that each of them began, by number, at least one."""
     cluster = clusters.whose(members, begun[members[0].number][-1].slot, now)
     # What they ask may be anybody's: without a trait nobody is more than suspect.
     cluster.hear(verdict._replace(band=2))
-    if cluster.linked == 0 or cluster.held_until:
-        cluster.held_until = now + HOLDS_S
+    cluster.held_until = now + HOLDS_S
     first = {known.number: begun[known.number][0].at for known in members}
     counts = {known.number: len(begun[known.number]) for known in members}
     clusters.link(cluster, members, first, counts, now)

@@ -13,6 +13,7 @@ Cost: O(exchanges · log exchanges) in numpy, about a millisecond for four thous
 
 from __future__ import annotations
 
+from collections.abc import Set
 from math import lgamma
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ _AS_LONG = 0.02
 _NEARLY = 0.15
 _TIMERS, _FEWEST_PAUSES = 0.5, 6
 _MOST_EACH = 8.0
+_TIMED = 8_192
 _EDGE = 0.02
 """No place counts as nearer to an end: a few freak coincidences must not carry the whole."""
 
@@ -46,6 +48,23 @@ def in_time(at: NDArray[np.float64], numbers: NDArray[np.int64]) -> dict[int, fl
     total = float(spread.sum())
     shape = max(_SHAPES, key=lambda k: _constant(k) * len(usable) + (k - 1.0) * total)
     return _each(known, whose[1:-1][usable], spread, shape)
+
+
+class Line(NamedTuple):
+    """Exchanges in order of time: (N,) when, and whose."""
+
+    at: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+
+    def of(self, chosen: Set[int]) -> Line:
+        """The latest ``_TIMED`` of these accounts."""
+        places = np.flatnonzero(np.isin(self.numbers, np.fromiter(chosen, np.int64, len(chosen))))[-_TIMED:]
+        return Line(self.at[places], self.numbers[places])
+
+    def till(self, until: float) -> Line:
+        """Those that came until then."""
+        end = int(np.searchsorted(self.at, until, side="right"))
+        return Line(self.at[:end], self.numbers[:end])
 
 
 class Timing(NamedTuple):

@@ -13,15 +13,15 @@ crowd was chosen by them. Who the accounts are says nothing: pools are bought.
 
 Paced means more evenly than by chance. Bursts are left alone: events make them, and the keys of one owner that take turns.
 
-Linked is who fits the centre, asks the crowd's models and keeps its pace, each alone, over the whole window: what the queue deals out lies in the
-middle between its neighbouring exchanges of others, anybody else's lies anywhere. That nobody else can be made to do, or does for long
-by chance, so who was linked too early is let go again. Members are held by their client, for a day each time that the queue is found
-(``crowds.py``).
+Linked is who fits the centre, asks the crowd's models and keeps its pace, each alone, over the whole window: what the queue deals out
+lies in the middle between its neighbouring exchanges of others, anybody else's lies anywhere. That nobody else can be made to do, or
+does for long by chance, so who was linked too early is let go again. Members are held by their client, for a day each time that the
+queue is found (``crowds.py``).
 
 Bounded: ``KEPT`` beginnings of conversations and ``STEPS`` moments of exchanges, ``WINDOW_S``. Who began ``EACH`` in it, or took
-``MOST_STEPS``, is no light user, would hide the others' pace, and is left to what is known of him alone. Where accounts begin more in a day or two, too little is seen of each to find much.
-Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange; some 200 ms a look, in slices, once in ``EVERY``
-conversations.
+``MOST_STEPS``, is no light user, would hide the others' pace, and is left to what is known of him alone. Where accounts begin more in a
+day or two, too little is seen of each to find much. Nothing is kept over a restart but what was found. Cost: about 1 µs an exchange;
+some 200 ms a look, in slices, once in ``EVERY`` conversations.
 
 What hides from it: a queue that is not paced, of which guard sees only a part, or that deals in strict turn by an unchanging clock.
 """
@@ -35,16 +35,15 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from guard.likelihoods import FIRST_TURNS
 from guard.recognition.accounts import Known
 from guard.recognition.clusters import USUALLY, Clusters
-from guard.recognition.cohorts import DIRECTIONS, SAME_CORE, Means, fitting, means_of
+from guard.recognition.cohorts import DIRECTIONS, Means, fitting, means_of
 from guard.recognition.crowds import book, could_be, forgiven, hold
 from guard.recognition.explained import Scene
 from guard.recognition.groups import Observed, sampling
-from guard.recognition.in_time import Timing, beside, off_own_clocks, timing
+from guard.recognition.in_time import Line, beside, off_own_clocks, timing
 from guard.recognition.peeling import in_sessions
 from guard.recognition.seasoned import of_it
 from guard.recognition.verdicts import FEWEST, Verdict, wide_enough
@@ -88,23 +87,7 @@ _PEELED = 8
 """One in so many goes at a time, of accounts and of exchanges."""
 _LINK_EXCHANGES = 4
 _WEIGHED = 2_048
-_TIMED = 8_192
 _SLICE = 1_024
-
-Moments = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-
-
-class Line(NamedTuple):
-    """Exchanges in order of time: (N,) when, and whose."""
-
-    at: Moments
-    numbers: Numbers
-
-    def of(self, chosen: Set[int]) -> Line:
-        """The latest ``_TIMED`` of these accounts."""
-        places = np.flatnonzero(np.isin(self.numbers, np.fromiter(chosen, np.int64, len(chosen))))[-_TIMED:]
-        return Line(self.at[places], self.numbers[places])
 
 
 class Seen(NamedTuple):
@@ -215,10 +198,10 @@ class Paced:
         seen = yield from self._now_seen()
         cut = int(np.searchsorted(seen.began.at, seen.cut_at, side="right"))
         earlier = yield from means_of(seen.begun[:cut])
-        weighed: list[frozenset[int]] = []
+        weighed, whole = list[frozenset[int]](), None
         for direction in range(DIRECTIONS):
             core = yield from fitting(earlier, direction, weighed)
-            if core is None or any(len(core.members & other) >= SAME_CORE * len(core.members) for other in weighed):
+            if core is None:
                 continue
             weighed.append(core.members)
             yield
@@ -227,7 +210,9 @@ class Paced:
             if verdict is None or verdict.band < 2:
                 continue
             self._due_at = min(self._due_at, self._seen + FOUND_AGAIN)
-            found = yield from over_all((yield from means_of(seen.begun)), crowd, seen, verdict)
+            if whole is None:
+                whole = yield from means_of(seen.begun)
+            found = yield from over_all(whole, crowd, seen, verdict)
             if found is not None:
                 self._book(found, scene)
 
@@ -268,10 +253,12 @@ class Paced:
         ]
         if len(members) < FEWEST or forgiven(crowd):
             return
-        linked = [known for known in members if could_be(known, self._clusters)]
+        linked = []
         for known in members:
-            # Whom text has found stays with what it found; what he sends without its traits is a member's, too.
-            if known not in linked and known.settled(scene.now):
+            if could_be(known, self._clusters):
+                linked.append(known)
+            elif known.settled(scene.now):
+                # Whom text has found stays with what it found; what he sends without its traits is a member's, too.
                 hold(known, found.begun[known.number][-1])
         if not linked:
             return
@@ -290,11 +277,10 @@ def chosen(fit: Mapping[int, float], seen: Seen, *, until: float) -> Generator[N
     """Of those who fit, by nats, who goes by the pace of the rest, by what came ``until`` then: they are peeled off one by one, and of all
     crowds that were left the one is taken that speaks loudest. In slices."""
     crowd = {number for number, nats in fit.items() if nats >= FITS_NATS} - seen.busy
-    began = Line(*_till(seen.began, until)).of(crowd)
+    began = seen.began.till(until).of(crowd)
     yield
     crowd -= in_sessions(*began)
-    whole = Line(*_till(seen.steps, until))
-    line = whole.of(crowd)
+    line = seen.steps.till(until).of(crowd)
     yield
     free = off_own_clocks(*line)
     yield
@@ -368,7 +354,7 @@ def over_all(means: Means, convicted: Set[int], seen: Seen, verdict: Verdict) ->
     line = seen.steps.of(crowd)
     free = off_own_clocks(*line)
     yield
-    pace: Timing = timing(*line, free)
+    pace = timing(*line, free)
     yield
     others = {number for number, nats in core.fit.items() if nats > LEAVE_NATS and number not in crowd}
     strange = seen.steps.of(others - seen.busy)
@@ -393,8 +379,3 @@ def over_all(means: Means, convicted: Set[int], seen: Seen, verdict: Verdict) ->
             yield
     fit = core.told_by_model(asked, usual, latest).told_by_clock(clock).fit
     return Found(fit, clock, apart, begun, verdict)
-
-
-def _till(line: Line, until: float) -> Line:
-    end = int(np.searchsorted(line.at, until, side="right"))
-    return Line(line.at[:end], line.numbers[:end])

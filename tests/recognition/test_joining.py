@@ -6,8 +6,10 @@ import orjson
 import pytest
 
 from guard.recognition import keeping
-from guard.recognition.accounts import SETTLED_EXCHANGES, Known
-from guard.recognition.joining import HELD, STAYED, TRIAL, first_talk, on_trial
+from guard.recognition.accounts import SETTLED_EXCHANGES, Accounts, Known
+from guard.recognition.clusters import Clusters
+from guard.recognition.joining import HELD, STAYED, TRIAL, Joining, first_talk, on_trial, try_out
+from guard.recognition.moving import Step
 from guard.types import Account
 from tests.recognition.relays import Talk, World, account, people, relay, run
 
@@ -332,3 +334,58 @@ def test_how_a_trial_is_written() -> None:
     assert on_trial(one)
     one.count += 1
     assert not on_trial(one)
+
+
+def test_one_of_a_crowd_that_takes_over_a_conversation_stays_on_trial() -> None:
+    """Once may be chance, for it as for anybody; in a second conversation it is a member."""
+    accounts = Accounts(10)
+    clusters = Clusters(accounts)
+    joining = Joining(accounts, clusters)
+    one = accounts.meet(account("one"), 0.0)
+    cluster = clusters.whose([one], 1, 0.0)
+    one.count = 10
+    try_out(one, 64)
+
+    joining.joins(one, cluster, Step(1.0, 99, one.number, 77, 60, 5, 10), None)
+    assert on_trial(one)
+    assert first_talk(one.hops) == 77
+    one.count += 64
+    assert on_trial(one)
+    joining.joins(one, cluster, Step(2.0, 99, one.number, 77, 60, 5, 10), None)
+    assert one.hops != HELD, "the same conversation again"
+    joining.joins(one, cluster, Step(3.0, 99, one.number, 78, 60, 5, 10), None)
+    assert one.hops == HELD
+    try_out(one, 64)
+    assert one.hops == HELD, "a member is held anyway"
+
+
+def test_one_of_a_crowd_may_have_had_another_life() -> None:
+    """Bought accounts had; who is on trial for a conversation, and had one, is free."""
+    one = Known(1, "k", 0.0)
+    one.count, one.bearing, one.client, one.first_bearing_at = 60, 12, 5, 10 * 86_400.0
+    try_out(one, 64)
+    assert Joining.holds(one, 5)
+    assert not Joining.holds(one, 6)
+
+    one.hops -= 77
+    assert on_trial(one)
+    assert not Joining.holds(one, 5)
+    one.hops, one.count = 0, 60
+    try_out(one, 4)
+    one.count += 5
+    assert not Joining.holds(one, 5)
+
+
+def test_what_another_was_answered_is_noted_as_moved() -> None:
+    """So that the pace of who reads it is nobody's clock; what an account goes on with of its own is not."""
+    world, talk = World(), Talk()
+    seen = []
+    take_in = world.core.recognition._take_in
+    world.core.recognition._take_in = lambda observed: (seen.append(observed), take_in(observed))[1]  # type: ignore[method-assign,assignment]
+    first, second = ORDINARY[:2]
+    for who in (first, first, second, second):
+        world.send(who, talk)
+        world.later(100.0)
+    world.core.recognition.due(world.now + 10.0)
+
+    assert [observed.moved for observed in seen] == [False, False, True, False]

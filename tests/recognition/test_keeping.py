@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 
 from guard.errors import StateError
 from guard.recognition import keeping
+from guard.recognition.groups import Observed
 from guard.recognition.recognition import Recognition
 from tests.recognition import town
 from tests.recognition.town import T0
@@ -189,3 +191,16 @@ def test_what_purity_rests_on_is_kept() -> None:
     assert after.clusters.seen == before.clusters.seen
     assert after.clusters.proven == before.clusters.proven
     assert resumed([], written(before)[1]).clusters.seen == before.clusters.seen
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_exchanges_of_an_earlier_shape_are_read(missing: int) -> None:
+    """Before there were parameters, and before it was known what had moved."""
+    one = Observed(1.0, 2, b"12345678", 3, b"x" * 32, 0.5, 1, 4, 5, 6, 0, 7, True)
+    row = {name: [value] for name, value in one._asdict().items()}
+    row |= {name: [b64encode(getattr(one, name)).decode()] for name in ("traits", "gist")}
+    names = Observed._fields[: len(Observed._fields) - missing]
+
+    (read,) = keeping._observed({"columns": list(names), "values": [row[name] for name in names]})
+
+    assert read == one[: len(names)] + (0, False)[2 - missing :]

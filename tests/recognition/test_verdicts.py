@@ -23,7 +23,7 @@ from guard.recognition.verdicts import (
     wide_enough,
 )
 from guard.samples import Sample, Weighed
-from guard.types import Account
+from guard.types import Account, Evidence
 from tests.signals.groups_made_up import DAY, START, made, rng_of, sample_of
 
 CAPS = {"coordination": 6.0, "rhythm": 6.0, "infrastructure": 6.0}
@@ -195,3 +195,27 @@ def test_accounts_live_apart_where_their_conduct_says_so(load: float, hours: flo
     found = verdict(Says("coordination", load), Says("rhythm", hours), Says("infrastructure", -6.0))
 
     assert lives_apart(found.evidence) is apart
+
+
+@pytest.mark.parametrize(
+    ("clock", "others", "band"),
+    [
+        (12.0, (Says("coordination", 1.5), Says("rhythm", 1.1, costly=False)), 2),
+        # Neither the clock by itself, nor with another kind alone, nor with another signal of its kind alone.
+        (12.0, (), 0),
+        (12.0, (Says("rhythm", 3.0, costly=False),), 0),
+        (12.0, (Says("coordination", 3.0),), 0),
+        # Nor a weak one, nor one that loads, cards or hours plainly speak against.
+        (1.0, (Says("coordination", 1.5), Says("rhythm", 1.1, costly=False)), 0),
+        (12.0, (Says("coordination", -9.0), Says("rhythm", 1.1, costly=False)), 0),
+        (12.0, (Says("coordination", 1.5), Says("rhythm", -6.0, costly=False)), 0),
+    ],
+)
+def test_what_was_done_since_convicts_by_the_clock_and_something_else(
+    clock: float, others: tuple[Says, ...], band: int
+) -> None:
+    said = Evidence("shared_clock", "coordination", clock, "paced")
+    found = ended(weighing(*others).since(crowd(), 100, said))
+
+    assert found.band == band
+    assert found.evidence[0] == said
